@@ -1,0 +1,194 @@
+"""``bestiary up``: Triton and the gateway on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from serving.errors import PreflightError, ServingError
+from serving.supervisor import Supervisor
+from serving.tritonserver import ServerOptions, check_ports, die_with_parent
+from serving.wheel import lay_out
+
+GATEWAY_START_S = 30.0
+GATEWAY_STOP_S = 30.0
+"""A little more than the gateway's own drain limit."""
+
+_CONFIG_NAMES = {"default": "", "dali": "cpu-dali"}
+
+
+def up(
+    repository: Annotated[Path, typer.Option(help="Model repository to serve.")] = Path("model_repository"),
+    data: Annotated[Path, typer.Option(help="Where photos, journal, results and logs are kept.")] = Path("var"),
+    http_port: Annotated[int, typer.Option(envvar="BESTIARY_HTTP_PORT", help="HTTP.")] = 8080,
+    grpc_port: Annotated[int, typer.Option(envvar="BESTIARY_GRPC_PORT", help="gRPC.")] = 8081,
+    triton_port: Annotated[int, typer.Option(help="Triton takes this port (HTTP) and the next two.")] = 8000,
+    preprocess: Annotated[str, typer.Option(help="Decoder: default (shrink-on-load) or dali.")] = "default",
+) -> None:
+    """Start everything on loopback and stay until Ctrl-C.
+
+    Example: bestiary up --http-port 9080
+
+    Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 a part died, 2 something on this machine is missing.
+    """
+    if preprocess not in _CONFIG_NAMES:
+        raise typer.BadParameter(f"must be one of {', '.join(_CONFIG_NAMES)}", param_hint="--preprocess")
+    triton = ServerOptions(
+        repository=repository.resolve(),
+        http_port=triton_port,
+        grpc_port=triton_port + 1,
+        metrics_port=triton_port + 2,
+        config_name=_CONFIG_NAMES[preprocess],
+        log_file=data / "log" / "triton.log",
+        shm_prefix=f"bestiary-{os.getpid()}-",
+    )
+    try:
+        code = asyncio.run(Stack(triton, data, http_port, grpc_port).run())
+    except PreflightError as error:
+        _fail(error, 2)
+    except ServingError as error:
+        _fail(error, 1)
+    raise typer.Exit(code)
+
+
+def _fail(error: ServingError, code: int) -> None:
+    typer.echo(f"bestiary up: {error}", err=True)
+    raise typer.Exit(code)
+
+
+class Stack:
+    """Triton under its supervisor, and one gateway process in front of it."""
+
+    def __init__(self, triton: ServerOptions, data: Path, http_port: int, grpc_port: int) -> None:
+        self._triton = triton
+        self._data = data
+        self._http_port = http_port
+        self._grpc_port = grpc_port
+        self._status_file = data / "run" / "triton.json"
+        self._url = f"http://127.0.0.1:{http_port}"
+
+    async def run(self) -> int:
+        """Start, say where everything is, wait for a signal, stop in order. Returns the exit code."""
+        if not self._triton.repository.is_dir():
+            raise PreflightError(f"There is no model repository at {self._triton.repository}: give --repository.")
+        check_ports("127.0.0.1", {"HTTP": self._http_port, "gRPC": self._grpc_port})
+        layout = lay_out(self._data / "run" / "backends")
+        supervisor = Supervisor(layout, self._triton, self._status_file)
+        stopping = _stop_event()
+        print("Starting Triton ...", file=sys.stderr, flush=True)
+        try:
+            if not await _unless(stopping, supervisor.start()):
+                return 0
+            gateway = await self._start_gateway()
+            try:
+                return await self._serve(gateway, stopping)
+            finally:
+                await _stop(gateway)
+        finally:
+            await supervisor.close()
+
+    async def _serve(self, gateway: asyncio.subprocess.Process, stopping: asyncio.Event) -> int:
+        died = asyncio.create_task(gateway.wait())
+        ready = asyncio.create_task(self._wait_ready())
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait({died, ready, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if ready.done() and not died.done():
+                ready.result()
+                self._announce()
+            await asyncio.wait({died, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (died, ready, stop):
+                task.cancel()
+        if stopping.is_set():
+            print("Stopping: finishing what was admitted ...", file=sys.stderr, flush=True)
+            return 0
+        print("bestiary up: the gateway died; its last words are above.", file=sys.stderr)
+        return 1
+
+    async def _start_gateway(self) -> asyncio.subprocess.Process:
+        environment: Mapping[str, str] = {
+            **os.environ,
+            "BESTIARY_HTTP_PORT": str(self._http_port),
+            "BESTIARY_GRPC_PORT": str(self._grpc_port),
+            "BESTIARY_TRITON_ADDRESS": f"{self._triton.host}:{self._triton.grpc_port}",
+            "BESTIARY_TRITON_STATUS_FILE": str(self._status_file),
+            "BESTIARY_RELEASE_DIR": str(self._triton.repository / "animals" / "1"),
+            "BESTIARY_DATA_DIR": str(self._data / "data"),
+        }
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway",
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches us alone, and we stop it in order
+            preexec_fn=die_with_parent,
+        )  # fmt: skip
+
+    async def _wait_ready(self) -> None:
+        deadline = asyncio.get_running_loop().time() + GATEWAY_START_S
+        async with httpx.AsyncClient() as client:
+            while True:
+                try:
+                    if (await client.get(f"{self._url}/readyz", timeout=2)).is_success:
+                        return
+                except httpx.TransportError:
+                    pass  # not listening yet
+                if asyncio.get_running_loop().time() > deadline:
+                    raise ServingError(
+                        f"The gateway was not ready after {GATEWAY_START_S:.0f} s: see {self._url}/readyz."
+                    )
+                await asyncio.sleep(0.1)
+
+    def _announce(self) -> None:
+        host, triton = self._triton.host, self._triton
+        print(
+            f"Bestiary is up. Ctrl-C stops it.\n"
+            f"  HTTP     {self._url}          (API page: {self._url}/docs)\n"
+            f"  gRPC     {host}:{self._grpc_port}\n"
+            f"  Triton   http {host}:{triton.http_port}, grpc {host}:{triton.grpc_port}, "
+            f"metrics {host}:{triton.metrics_port}\n"
+            f"  data     {self._data.resolve()}\n"
+            f"Try:  curl --data-binary @photo.jpg {self._url}/v1/classifications",
+            flush=True,
+        )
+
+
+async def _unless(stopping: asyncio.Event, work):  # type: ignore[no-untyped-def]  # any coroutine
+    """Run ``work``; give it up and return False if a stop is asked for first."""
+    task, stop = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            return False
+        task.result()
+        return True
+    finally:
+        stop.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+def _stop_event() -> asyncio.Event:
+    event = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, event.set)
+    return event
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), GATEWAY_STOP_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()

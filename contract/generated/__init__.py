@@ -1,0 +1,1 @@
+"""Generated from contract/protos by `make generate`; not to be edited."""

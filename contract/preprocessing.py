@@ -1,0 +1,33 @@
+"""The geometry and the limits of a photo on its way into the network.
+
+``config.pbtxt``, the DALI pipeline and the decoder all follow these constants;
+``tests/contract`` reads them and asserts that they agree.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+IMAGE_SIZE: Final = 224
+"""Side of the square classifier input, pixels. MobileNetV2 1.0 224's native size."""
+
+CHANNELS: Final = 3
+"""Red, green, blue, in this order."""
+
+MEAN: Final = 127.5
+"""Subtracted from 0..255 pixels *inside* the exported graph (Coral's tf2_mobilenet_v2_1.0_224: x/127.5-1)."""
+
+SCALE: Final = 127.5
+"""Divisor after ``MEAN``, inside the exported graph; pixels travel as UINT8 so that a hop costs a quarter."""
+
+MAX_PIXELS: Final = 100_000_000
+"""A header that claims more (width x height) is refused before anything is decoded (decompression bomb)."""
+
+MIN_SIDE: Final = 8
+"""A photo with a side shorter than this (pixels) holds no animal that anybody could name."""
+
+MAX_PHOTO_BYTES: Final = 32 * 1024 * 1024
+"""Default upload limit in bytes. The largest camera-trap JPEGs known to us are below 15 MB."""
+
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+"""What is decoded, by Pillow's format names. Of an animated file the first frame counts."""

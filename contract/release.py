@@ -1,0 +1,65 @@
+"""The release manifest: what one release consists of, where it came from and how good it is."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MANIFEST_NAME: Final = "release.json"
+TAXONOMY_NAME: Final = "taxonomy.csv"
+"""Both lie in the version folder of the ``animals`` model, beside the code that reads them."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Frozen):
+    """One data set or weight file that went into the release, with its licence and digest."""
+
+    name: str
+    licence: str
+    sha256: str = Field(description="Of the file, or of the sorted list of its photos' digests.")
+    photos: int | None = None
+    attribution: str = ""
+
+
+class Thresholds(_Frozen):
+    """The release's own defaults; probabilities, 0..1."""
+
+    unknown_below: float = Field(description="A best species below this is answered as unknown.")
+    empty_from: float = Field(description="`no animal` at or above this is answered as empty.")
+
+
+class Training(_Frozen):
+    """How the weights were made, enough to make them again."""
+
+    command: str
+    seed: int
+    base_weights: Source
+    data: tuple[Source, ...]
+
+
+class Release(_Frozen):
+    """Detector, classifier, preprocessing, taxonomy and thresholds as one unit."""
+
+    schema_version: int = 1
+    name: str = Field(description="Short name, e.g. `1`.")
+    created: str = Field(description="ISO 8601 date.")
+    models: dict[str, int] = Field(description="Version folder of each model that belongs to the release.")
+    image_size: int
+    thresholds: Thresholds
+    files: dict[str, str] = Field(description="Path below the repository -> sha256 of its content.")
+    training: Training
+    evaluation: dict[str, float] = Field(description="Figures of the model card, by name.")
+
+    def to_json(self) -> str:
+        """Canonical text: two-space indent, trailing newline. Its digest is the release's identity."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @property
+    def identity(self) -> str:
+        """``name@digest``: 12 hex digits of the SHA-256 of :meth:`to_json`."""
+        return f"{self.name}@{hashlib.sha256(self.to_json().encode()).hexdigest()[:12]}"

@@ -1,0 +1,37 @@
+"""``python -m gateway``: settings from the environment, logs to stderr, until SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import uvloop
+from pydantic import ValidationError
+
+from gateway.errors import BestiaryError
+from gateway.server import serve
+from gateway.settings import Settings
+
+
+def main() -> int:
+    """Exit code: 0 stopped by a signal, 2 it could not start (one sentence on stderr)."""
+    try:
+        settings = Settings()
+        logging.basicConfig(
+            level=settings.log_level.upper(),
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            stream=sys.stderr,
+        )
+        uvloop.run(serve(settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        print(f"gateway: BESTIARY_{str(first['loc'][0]).upper()}: {first['msg']}.", file=sys.stderr)
+        return 2
+    except (BestiaryError, OSError, ValueError) as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""The use case: one photo in, one record out. Knows no protocol, no store and no Triton."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from contract.answer import Answer, AnswerReader, ContractBroken
+from contract.ids import new_id
+from contract.photo_status import PhotoError, PhotoStatus
+from contract.record import AckLevel, Photo, Record, Timings
+from gateway.errors import BestiaryError, DeadlineExceeded, ModelFailed, PhotoRejected
+from gateway.ports import BlobStore, Clock, Inference, Journal, ModelServer, PhotoInspector
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_SUFFIX = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "GIF": "gif", "TIFF": "tif"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One photo to classify. ``deadline`` is on the monotonic clock, seconds."""
+
+    photo: bytes
+    deadline: float
+    filename: str | None = None
+    ack: AckLevel = AckLevel.DURABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The record, and the raw reply for the edges that speak tensors."""
+
+    record: Record
+    inference: Inference
+
+
+StageObserver = Callable[[str, float], None]
+"""Called with a stage's name and its seconds."""
+
+
+class Classifier:
+    """Photo → blob and model side by side → record → journal → acknowledged as asked."""
+
+    def __init__(
+        self,
+        *,
+        inspect: PhotoInspector,
+        model: ModelServer,
+        reader: AnswerReader,
+        blobs: BlobStore,
+        journal: Journal,
+        clock: Clock,
+        observe: StageObserver,
+    ) -> None:
+        self._inspect = inspect
+        self._model = model
+        self._reader = reader
+        self._blobs = blobs
+        self._journal = journal
+        self._clock = clock
+        self._observe = observe
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def classify(self, request: Request) -> Outcome:
+        """Classify one photo and keep it.
+
+        Raises PhotoRejected, DeadlineExceeded, Overloaded, ModelUnavailable, ModelFailed,
+        StorageUnavailable. Past the deadline nothing waits any more; what was journalled stays.
+        """
+        budget = request.deadline - self._clock.monotonic()
+        if budget <= 0:
+            raise DeadlineExceeded("The deadline had passed before the photo was looked at: allow more time.")
+        try:
+            async with asyncio.timeout(budget):
+                return await self._classify(request)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                "The photo was not answered within the deadline: allow more time or send fewer at once."
+            ) from None
+
+    async def _classify(self, request: Request) -> Outcome:
+        received_at, started = self._clock.now(), self._clock.monotonic()
+        try:
+            facts = self._inspect(request.photo)
+        except PhotoError as error:
+            raise PhotoRejected(error.status) from error
+        digest = hashlib.sha256(request.photo).hexdigest()
+        blob = f"uploads/{digest[:2]}/{digest}.{_SUFFIX.get(facts.format, 'bin')}"
+        keeping = asyncio.create_task(self._timed("blob", self._blobs.put(blob, request.photo)))
+        try:
+            inference = await self._timed("triton", self._model.infer(request.photo, deadline=request.deadline))
+            inferred = self._clock.monotonic()
+            answer = self._read(inference)
+            if answer.status is not PhotoStatus.OK:
+                raise PhotoRejected(answer.status)
+            await keeping
+        except BaseException:
+            await _settle(keeping)
+            raise
+        photo = Photo(
+            sha256=digest,
+            blob=blob,
+            filename=request.filename,
+            format=facts.format,
+            width=answer.width or facts.width,
+            height=answer.height or facts.height,
+            size_bytes=len(request.photo),
+            captured_at=facts.captured_at,
+        )
+        record = self._record(received_at, answer, photo, inferred - started, self._clock.monotonic() - started)
+        await self._acknowledge(record, request.ack)
+        return Outcome(record, inference)
+
+    def _read(self, inference: Inference) -> Answer:
+        try:
+            return self._reader.read(inference.tensors)
+        except ContractBroken as error:
+            raise ModelFailed(
+                "The model's reply does not follow the tensor contract: tell the operator, the release is broken."
+            ) from error
+
+    def _record(self, received_at: datetime, answer: Answer, photo: Photo, triton_s: float, total_s: float) -> Record:
+        timings = answer.timings_ms
+        return Record(
+            id=new_id(int(received_at.timestamp() * 1000)),
+            received_at=received_at,
+            verdict=answer.verdict,
+            species=answer.species,
+            count=answer.count,
+            counts=answer.counts,
+            boxes=answer.boxes,
+            photo=photo,
+            release=answer.release,
+            timings_ms=Timings(
+                decode=round(timings["decode"], 2),
+                classify=round(timings["classify"], 2),
+                model=round(timings["total"], 2),
+                triton=round(triton_s * 1e3, 2),
+                total=round(total_s * 1e3, 2),
+            ),
+        )
+
+    async def _acknowledge(self, record: Record, ack: AckLevel) -> None:
+        if ack is AckLevel.ACCEPTED:
+            task = asyncio.create_task(self._append_quietly(record))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+            return
+        await self._timed("journal", self._journal.append(record))
+        if ack is AckLevel.STORED:
+            await self._timed("store", self._journal.stored(record.id))
+
+    async def _append_quietly(self, record: Record) -> None:
+        try:
+            await self._journal.append(record)
+        except BestiaryError as error:
+            log.error("record %s was accepted and could not be journalled: %s", record.id, error)
+
+    async def _timed(self, stage: str, work: Awaitable[T]) -> T:
+        started = self._clock.monotonic()
+        try:
+            return await work
+        finally:
+            self._observe(stage, self._clock.monotonic() - started)
+
+    async def close(self) -> None:
+        """Wait for the appends of ``accepted`` records."""
+        while self._background:
+            await asyncio.wait(self._background)
+
+
+async def _settle(task: asyncio.Task[None]) -> None:
+    """End a side task whose result no longer matters, so that nothing is left running or unread."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled() and task.exception() is not None:
+        log.debug("a photo that was refused could not be kept either: %s", task.exception())

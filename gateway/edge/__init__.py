@@ -1,0 +1,1 @@
+"""Edges translate: bytes and metadata → service → reply. No decision is taken here."""

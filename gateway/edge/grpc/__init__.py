@@ -1,0 +1,1 @@
+"""gRPC: bestiary.v1, KServe v2, health, reflection."""

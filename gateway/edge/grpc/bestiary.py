@@ -1,0 +1,97 @@
+"""The ``bestiary.v1`` service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+
+from contract.generated.bestiary.v1 import bestiary_pb2 as pb
+from contract.generated.bestiary.v1.bestiary_pb2_grpc import BestiaryServicer
+from gateway.edge.grpc import messages
+from gateway.edge.grpc.failures import unary
+from gateway.errors import BestiaryError
+from gateway.service import Service
+
+STREAM_WINDOW = 16
+"""Photos of one stream in work at once; the next is read only when one is answered (flow control)."""
+
+
+class BestiaryGrpc(BestiaryServicer):
+    """Translates bestiary.v1 calls for the service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    @unary
+    async def Classify(self, request: pb.ClassifyRequest, context: grpc.aio.ServicerContext) -> pb.ClassifyResponse:
+        """One photo."""
+        return pb.ClassifyResponse(classification=await self._classify(request, context))
+
+    async def ClassifyStream(
+        self, requests: AsyncIterator[pb.ClassifyStreamRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.ClassifyStreamResponse]:
+        """Many photos; replies as they finish. At most STREAM_WINDOW are in work or waiting to be sent."""
+        replies: asyncio.Queue[pb.ClassifyStreamResponse | None] = asyncio.Queue()
+        window = asyncio.Semaphore(STREAM_WINDOW)
+
+        async def answer(item: pb.ClassifyStreamRequest) -> None:
+            try:
+                done = pb.ClassifyStreamResponse(
+                    key=item.key, classification=await self._classify(item.request, context)
+                )
+            except BestiaryError as error:
+                done = pb.ClassifyStreamResponse(key=item.key, failure=messages.failure(error))
+            replies.put_nowait(done)
+
+        async def read() -> None:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    async for item in requests:
+                        await window.acquire()
+                        group.create_task(answer(item))
+            finally:
+                replies.put_nowait(None)
+
+        reader = asyncio.create_task(read())
+        try:
+            while (reply := await replies.get()) is not None:
+                yield reply
+                window.release()
+            await reader
+        finally:
+            reader.cancel()
+
+    @unary
+    async def GetClassification(
+        self, request: pb.GetClassificationRequest, context: grpc.aio.ServicerContext
+    ) -> pb.Classification:
+        """One record."""
+        return messages.classification(await self._service.get(request.id))
+
+    @unary
+    async def ListClassifications(
+        self, request: pb.ListClassificationsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListClassificationsResponse:
+        """Stored records, newest first."""
+        page = await self._service.list(messages.list_query(request))
+        return pb.ListClassificationsResponse(
+            classifications=map(messages.classification, page.records), next_page_token=page.next_page_token
+        )
+
+    async def _classify(self, request: pb.ClassifyRequest, context: grpc.aio.ServicerContext) -> pb.Classification:
+        outcome = await self._service.classify(
+            request.photo,
+            edge="grpc",
+            timeout_s=time_left_s(context),
+            filename=request.filename or None,
+            ack=messages.ack_of(request.ack),
+        )
+        return messages.classification(outcome.record)
+
+
+def time_left_s(context: grpc.aio.ServicerContext) -> float | None:
+    """Seconds until the call's own deadline; None where the caller set none (gRPC then says years)."""
+    left = context.time_remaining()
+    return None if left is None or left > 86400 else max(left, 1e-6)

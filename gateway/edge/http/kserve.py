@@ -1,0 +1,180 @@
+"""KServe v2 over HTTP: JSON, with the binary tensor extension that tritonclient speaks by default."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from contract.answer import split_strings
+from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, MAX_BATCH, PHOTO
+from gateway.edge import kserve
+from gateway.edge.http.body import read_limited
+from gateway.errors import InvalidRequest
+from gateway.service import Service
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+"""Length of the JSON in front of binary tensors (Triton's binary tensor data extension)."""
+
+_FORMATS = {"FP32": "f", "INT32": "i"}
+
+
+def router(service: Service, version: str) -> APIRouter:
+    """The KServe v2 routes over ``service``."""
+    routes = APIRouter(prefix="/v2", tags=["KServe v2"])
+
+    @routes.get("")
+    async def server_metadata() -> dict[str, Any]:
+        """Name and version of the gateway."""
+        return {"name": kserve.PLATFORM, "version": version, "extensions": ["binary_tensor_data"]}
+
+    @routes.get("/health/live")
+    async def live() -> Response:
+        """The process answers, so it lives."""
+        return Response()
+
+    @routes.get("/health/ready", responses={503: {"description": "Not ready."}})
+    async def ready() -> Response:
+        """As `/readyz`."""
+        return Response(status_code=200 if (await service.readiness()).ready else 503)
+
+    @routes.get("/models/{model}")
+    @routes.get("/models/{model}/versions/{model_version}", include_in_schema=False)
+    async def model_metadata(model: str, model_version: str = "") -> dict[str, Any]:
+        """Inputs and outputs of `animals`."""
+        kserve.check_model(model, model_version)
+        return _metadata()
+
+    @routes.get("/models/{model}/ready", responses={503: {"description": "Not ready."}})
+    @routes.get("/models/{model}/versions/{model_version}/ready", include_in_schema=False)
+    async def model_ready(model: str, model_version: str = "") -> Response:
+        """As `/readyz`, for `animals` only."""
+        kserve.check_model(model, model_version)
+        return await ready()
+
+    @routes.post("/models/{model}/infer")
+    @routes.post("/models/{model}/versions/{model_version}/infer", include_in_schema=False)
+    async def infer(request: Request, model: str, model_version: str = "") -> Response:
+        """Classify photos given as an inference request of the Open Inference Protocol."""
+        kserve.check_model(model, model_version)
+        # JSON carries bytes as base64, a third longer than the photo.
+        limit = service.admission.max_photo_bytes
+        body = await read_limited(request, service.admission, extra_bytes=limit // 2 + 65536)
+        header, binary = _split(request, body)
+        reply = await kserve.infer(service, _call(header, binary), "kserve_http")
+        return _respond(header, reply)
+
+    return routes
+
+
+def _metadata() -> dict[str, Any]:
+    return {
+        "name": ANIMALS,
+        "versions": ["1"],
+        "platform": kserve.PLATFORM,
+        "inputs": [{"name": PHOTO.name, "datatype": PHOTO.datatype, "shape": [-1, *PHOTO.shape]}],
+        "outputs": [
+            {"name": spec.name, "datatype": spec.datatype, "shape": [-1, *spec.shape]} for spec in ANIMALS_OUTPUTS
+        ],
+    }
+
+
+def _split(request: Request, body: bytes) -> tuple[Mapping[str, Any], bytes]:
+    text = request.headers.get(HEADER_LENGTH)
+    if text is not None and not (text.isdigit() and int(text) <= len(body)):
+        raise InvalidRequest(f"{HEADER_LENGTH} must be the length of the JSON in front of the binary data.")
+    length = len(body) if text is None else int(text)
+    try:
+        header = json.loads(body[:length])
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The inference request is not valid JSON.") from None
+    if not isinstance(header, dict):
+        raise InvalidRequest("The inference request must be a JSON object.")
+    return header, body[length:]
+
+
+def _call(header: Mapping[str, Any], binary: bytes) -> kserve.InferCall:
+    inputs, outputs = header.get("inputs"), header.get("outputs", [])
+    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
+        raise InvalidRequest(f"Send exactly one input, {PHOTO.name}.")
+    if not isinstance(outputs, list) or not all(isinstance(item, dict) for item in outputs):
+        raise InvalidRequest("`outputs` must be a list of objects with a name.")
+    tensor = inputs[0]
+    for item in (tensor, *outputs):
+        kserve.check_parameters(_parameters(item))
+    shape = tensor.get("shape")
+    if not isinstance(shape, list) or not all(isinstance(side, int) for side in shape):
+        raise InvalidRequest("`shape` must be a list of integers.")
+    size = _parameters(tensor).get("binary_data_size")
+    if size is not None and size != len(binary):
+        raise InvalidRequest("binary_data_size is not the length of the binary data.")
+    elements = binary if size is not None else _json_elements(tensor.get("data"))
+    parameters = _parameters(header)
+    return kserve.InferCall(
+        photos=kserve.photos_of(str(tensor.get("name")), str(tensor.get("datatype")), shape, elements),
+        outputs=[str(item.get("name")) for item in outputs],
+        timeout_s=kserve.timeout_of(parameters.get("timeout")),
+        ack=kserve.ack_of(str(parameters.get("ack", ""))),
+    )
+
+
+def _parameters(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    parameters = item.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise InvalidRequest("`parameters` must be an object.")
+    return parameters
+
+
+def _json_elements(data: Any) -> list[bytes]:
+    """Photos in JSON are base64 text, as JSON has no bytes."""
+    flat: list[Any] = []
+    for item in data if isinstance(data, list) else [data]:
+        flat.extend(item if isinstance(item, list) else [item])
+    if len(flat) > MAX_BATCH or not all(isinstance(item, str) for item in flat):
+        raise InvalidRequest("`data` must be a list of base64 strings, or use the binary tensor data extension.")
+    try:
+        return [base64.b64decode(item, validate=True) for item in flat]
+    except ValueError:
+        raise InvalidRequest("`data` must be base64 text of the encoded photo.") from None
+
+
+def _respond(header: Mapping[str, Any], reply: kserve.InferReply) -> Response:
+    asked = {str(item.get("name")): _parameters(item) for item in header.get("outputs", [])}
+    default_binary = bool(_parameters(header).get("binary_data_output", False))
+    outputs, blobs = [], []
+    for name, raw in reply.tensors.items():
+        datatype = kserve.output_datatype(name)
+        output: dict[str, Any] = {
+            "name": name, "datatype": datatype, "shape": kserve.output_shape(name, reply.count)
+        }  # fmt: skip
+        if asked.get(name, {}).get("binary_data", default_binary):
+            output["parameters"] = {"binary_data_size": len(raw)}
+            blobs.append(raw)
+        else:
+            output["data"] = _values(datatype, raw)
+        outputs.append(output)
+    answer = {
+        "model_name": ANIMALS,
+        "model_version": reply.version,
+        "parameters": {"record_ids": ",".join(reply.record_ids)},
+        "outputs": outputs,
+    }
+    if "id" in header:
+        answer["id"] = str(header["id"])
+    if not blobs:
+        return JSONResponse(answer)
+    head = json.dumps(answer, separators=(",", ":")).encode()
+    return Response(
+        b"".join((head, *blobs)), headers={HEADER_LENGTH: str(len(head))}, media_type="application/octet-stream"
+    )
+
+
+def _values(datatype: str, raw: bytes) -> list[Any]:
+    if datatype == "BYTES":
+        return [element.decode() for element in split_strings(raw)]
+    return list(struct.unpack(f"<{len(raw) // 4}{_FORMATS[datatype]}", raw))

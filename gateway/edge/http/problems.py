@@ -1,0 +1,33 @@
+"""Errors as ``application/problem+json`` (RFC 9457)."""
+
+from __future__ import annotations
+
+import math
+
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from gateway.edge.status import http_status
+from gateway.errors import BestiaryError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """What every failed request is answered with."""
+
+    title: str = Field(description="The HTTP status in words.")
+    status: int
+    code: str = Field(description="Stable reason, e.g. `truncated`.")
+    detail: str = Field(description="What is wrong and what to do.")
+    retryable: bool
+
+
+def problem(error: BestiaryError) -> JSONResponse:
+    """The response for an error, with ``Retry-After`` (whole seconds) where trying again helps."""
+    status = http_status(error)
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    body = Problem(title=status.phrase, status=status, code=error.reason, detail=str(error), retryable=error.retryable)
+    return JSONResponse(body.model_dump(), status, headers, media_type=MEDIA_TYPE)

@@ -1,0 +1,112 @@
+"""REST: ``/v1/classifications`` and the photo back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel
+
+from contract.record import AckLevel, Record, Verdict
+from gateway.edge.http.body import FIELD, read_upload
+from gateway.edge.http.problems import MEDIA_TYPE, Problem
+from gateway.ports import ListQuery
+from gateway.service import MAX_PAGE, Service
+
+_BODY = {
+    "required": True,
+    "content": {
+        "image/*": {"schema": {"type": "string", "format": "binary"}},
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": [FIELD],
+                "properties": {FIELD: {"type": "string", "format": "binary"}},
+            }
+        },
+    },
+}
+
+
+class RecordPage(BaseModel):
+    """One page of records, newest first."""
+
+    classifications: list[Record]
+    next_page_token: str
+
+
+def _problems(*codes: int) -> dict[int | str, dict[str, object]]:
+    return {code: {"model": Problem, "content": {MEDIA_TYPE: {}}} for code in codes}
+
+
+def router(service: Service) -> APIRouter:
+    """The REST routes over ``service``."""
+    routes = APIRouter(prefix="/v1/classifications", tags=["classifications"])
+
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=Record,
+        responses=_problems(400, 413, 415, 422, 429, 503, 504),
+        openapi_extra={"requestBody": _BODY},
+    )
+    async def classify(
+        request: Request,
+        ack: Annotated[AckLevel | None, Query(description="How safe the record is before the answer.")] = None,
+        filename: Annotated[str | None, Query(max_length=1024, description="Kept in the record.")] = None,
+        bestiary_timeout_ms: Annotated[int | None, Header(ge=1, description="Deadline, milliseconds.")] = None,
+    ) -> Response:
+        """Name the animal in one photo: its bytes as the body, or a multipart form with the field `photo`."""
+        upload = await read_upload(request, service.admission)
+        outcome = await service.classify(
+            upload.photo,
+            edge="http",
+            timeout_s=None if bestiary_timeout_ms is None else bestiary_timeout_ms / 1e3,
+            filename=filename or upload.filename,
+            ack=ack,
+        )
+        record = outcome.record
+        return Response(
+            record.model_dump_json(by_alias=True),
+            201,
+            {"Location": f"/v1/classifications/{record.id}"},
+            media_type="application/json",
+        )
+
+    @routes.get("", response_model=RecordPage, responses=_problems(400, 503))
+    async def list_records(
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+        page_token: str = "",
+        species: Annotated[str, Query(description="Common name of the best species.")] = "",
+        verdict: Verdict | None = None,
+        since: Annotated[datetime | None, Query(description="Inclusive; UTC unless it says otherwise.")] = None,
+        until: Annotated[datetime | None, Query(description="Exclusive.")] = None,
+    ) -> Response:
+        """Stored records, newest first."""
+        query = ListQuery(limit, page_token, species, verdict or "", since, until)
+        page = await service.list(query)
+        body = RecordPage(classifications=list(page.records), next_page_token=page.next_page_token)
+        return Response(body.model_dump_json(by_alias=True), media_type="application/json")
+
+    @routes.get("/{record_id}", response_model=Record, responses=_problems(400, 404, 503))
+    async def get_record(record_id: str) -> Response:
+        """One record."""
+        record = await service.get(record_id)
+        return Response(record.model_dump_json(by_alias=True), media_type="application/json")
+
+    @routes.get(
+        "/{record_id}/photo",
+        response_class=Response,
+        responses={200: {"content": {"image/*": {}}}, **_problems(400, 404, 503)},
+    )
+    async def get_photo(record_id: str) -> Response:
+        """The photo as it was uploaded."""
+        record, photo = await service.photo(record_id)
+        media_type = f"image/{record.photo.format.lower()}"
+        # An upload is never a page: the browser must not guess, and a new tab must not run it.
+        headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+        return Response(photo, media_type=media_type, headers=headers)
+
+    return routes

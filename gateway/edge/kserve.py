@@ -1,0 +1,148 @@
+"""KServe v2 (Open Inference Protocol) on ``animals``, apart from its two transports.
+
+A KServe call is a classification like any other: admitted, stored, acknowledged. Photos of one call
+are worked on side by side; a bad one is said in its row of ``STATUS`` unless it is the only one,
+then the call fails with its typed error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from contract.answer import ContractBroken, failed_row, split_strings
+from contract.record import AckLevel
+from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, MAX_BATCH, PHOTO
+from gateway.errors import InvalidRequest, NotExposed, PhotoRejected, RecordNotFound
+from gateway.service import Service
+
+SHARED_MEMORY = "shared_memory_region"
+PLATFORM = "bestiary"
+
+_BY_NAME = {spec.name: spec for spec in ANIMALS_OUTPUTS}
+
+
+@dataclass(frozen=True, slots=True)
+class InferCall:
+    """One decoded infer request: photos, wanted outputs ('' for all) and parameters."""
+
+    photos: Sequence[bytes]
+    outputs: Sequence[str] = ()
+    timeout_s: float | None = None
+    ack: AckLevel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InferReply:
+    """Raw tensors [N, ...] by output name in the order asked for, and the ids of the records made ('' for none)."""
+
+    count: int
+    tensors: Mapping[str, bytes]
+    record_ids: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def version(self) -> str:
+        """The only version that callers see; releases are the operator's matter."""
+        return "1"
+
+
+async def infer(service: Service, call: InferCall, edge: str) -> InferReply:
+    """Classify the photos of one call. Raises BestiaryError."""
+    wanted = check_outputs(call.outputs)
+    if not call.photos:
+        raise InvalidRequest(f"Input {PHOTO.name} has no element: send one encoded photo per row.")
+    if len(call.photos) == 1:
+        outcomes = [await _one(service, call.photos[0], call, edge)]
+    else:
+        tasks = [asyncio.create_task(_row(service, photo, call, edge)) for photo in call.photos]
+        try:
+            outcomes = list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+    return InferReply(
+        count=len(outcomes),
+        tensors={name: b"".join(row[name] for row, _ in outcomes) for name in wanted},
+        record_ids=[record_id for _, record_id in outcomes],
+    )
+
+
+async def _one(service: Service, photo: bytes, call: InferCall, edge: str) -> tuple[Mapping[str, bytes], str]:
+    outcome = await service.classify(photo, edge=edge, timeout_s=call.timeout_s, ack=call.ack)
+    return outcome.inference.tensors, str(outcome.record.id)
+
+
+async def _row(service: Service, photo: bytes, call: InferCall, edge: str) -> tuple[Mapping[str, bytes], str]:
+    try:
+        return await _one(service, photo, call, edge)
+    except PhotoRejected as error:
+        return failed_row(error.status), ""
+
+
+def check_model(name: str, version: str = "") -> None:
+    """Raise RecordNotFound for any model but ``animals``: the others are internal."""
+    if name != ANIMALS or version not in ("", "1"):
+        raise RecordNotFound(f"There is no such model here: ask for `{ANIMALS}` without a version.")
+
+
+def check_outputs(names: Sequence[str]) -> Sequence[str]:
+    """The outputs to return; all of them if none is named. Raises InvalidRequest for unknown ones."""
+    for name in names:
+        if name not in _BY_NAME:
+            raise InvalidRequest(f"There is no output {name[:64]!r}: ask for one of {', '.join(_BY_NAME)}.")
+    return names or tuple(_BY_NAME)
+
+
+def photos_of(name: str, datatype: str, shape: Sequence[int], elements: Sequence[bytes] | bytes) -> Sequence[bytes]:
+    """The photos of an input tensor: raw bytes with length prefixes, or already separate elements.
+
+    Raises InvalidRequest if name, datatype or shape are not those of ``animals``.
+    """
+    if name != PHOTO.name or datatype != PHOTO.datatype:
+        raise InvalidRequest(f"Send one input: name {PHOTO.name}, datatype {PHOTO.datatype}, shape [N, 1].")
+    try:
+        photos = split_strings(elements) if isinstance(elements, bytes) else elements
+    except ContractBroken as error:
+        raise InvalidRequest(f"Input {PHOTO.name}: {error}.") from None
+    if list(shape) not in ([len(photos)], [len(photos), 1]):
+        raise InvalidRequest(f"Input {PHOTO.name} has {len(photos)} photos: its shape must be [{len(photos)}, 1].")
+    if len(photos) > MAX_BATCH:
+        raise InvalidRequest(f"At most {MAX_BATCH} photos go into one call: send the rest in another.")
+    return photos
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Refuse what only the operator may use. Raises NotExposed, InvalidRequest."""
+    if SHARED_MEMORY in parameters:
+        raise NotExposed("Shared memory is not offered here: send the bytes in the request.")
+    if "classification" in parameters:
+        raise InvalidRequest("Classification counts are not offered: read SPECIES_NAMES and SPECIES_SCORES.")
+
+
+def ack_of(text: str) -> AckLevel | None:
+    """The ack level in a request parameter; '' is the default. Raises InvalidRequest."""
+    try:
+        return AckLevel(text) if text else None
+    except ValueError:
+        raise InvalidRequest(f"Unknown ack level: use one of {', '.join(AckLevel)}.") from None
+
+
+def timeout_of(microseconds: Any) -> float | None:
+    """Seconds from the protocol's ``timeout`` parameter (microseconds; 0 or None for the default)."""
+    if not microseconds:
+        return None
+    if not isinstance(microseconds, int) or microseconds < 0:
+        raise InvalidRequest("The parameter timeout is a positive number of microseconds.")
+    return microseconds / 1e6
+
+
+def output_shape(name: str, count: int) -> list[int]:
+    """Shape of an output for ``count`` photos."""
+    return [count, *_BY_NAME[name].shape]
+
+
+def output_datatype(name: str) -> str:
+    """KServe v2 datatype of an output."""
+    return _BY_NAME[name].datatype

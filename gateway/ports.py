@@ -1,0 +1,180 @@
+"""What the use case needs from the outside, as Protocols. Each has an embedded implementation and is
+shaped for an Azure one (Triton anywhere, Cosmos DB, Blob Storage); one conformance suite runs over all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from contract.record import Record
+
+
+class Clock(Protocol):
+    """Time, injected so that tests need not wait."""
+
+    def now(self) -> datetime:
+        """Wall clock, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never step back."""
+        ...
+
+
+class PhotoFacts(Protocol):
+    """What a photo's header says; width and height are those of the upright photo, pixels."""
+
+    @property
+    def format(self) -> str:
+        """Pillow's name of the format, e.g. ``JPEG``."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        ...
+
+    @property
+    def captured_at(self) -> datetime | None:
+        """The camera's local time, if the header has it."""
+        ...
+
+
+class PhotoInspector(Protocol):
+    """Looks at a header before anything expensive happens."""
+
+    def __call__(self, data: bytes) -> PhotoFacts:
+        """Raises contract.photo_status.PhotoError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """One photo's raw reply of ``animals``: output name -> little-endian bytes of one row, as KServe v2
+    carries them (BYTES elements with their four-byte length)."""
+
+    tensors: Mapping[str, bytes]
+
+
+class ModelServer(Protocol):
+    """The server of the ``animals`` model."""
+
+    async def infer(self, photo: bytes, *, deadline: float) -> Inference:
+        """Classify one encoded photo. ``deadline`` is on the monotonic clock, seconds.
+
+        Raises ModelUnavailable, Overloaded, DeadlineExceeded, ModelFailed.
+        """
+        ...
+
+    async def ready(self) -> bool:
+        """Whether the server and ``animals`` would answer now. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """What a blob store knows of one blob."""
+
+    name: str
+    size_bytes: int
+
+
+class BlobStore(Protocol):
+    """Photos by name. Names are chosen by content (SHA-256), so a second put of the same name is the same bytes."""
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Store durably; a no-op if the name exists. Raises StorageUnavailable."""
+        ...
+
+    async def get(self, name: str) -> bytes:
+        """The bytes. Raises RecordNotFound, StorageUnavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun and release everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """Which records to list, newest first. ``since`` is inclusive, ``until`` exclusive, both by upload time, UTC.
+    ``species`` matches the common name of the whole-photo best species."""
+
+    limit: int
+    page_token: str = ""
+    species: str = ""
+    verdict: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of records and the token for the next; '' at the end."""
+
+    records: tuple[Record, ...]
+    next_page_token: str
+
+
+class ResultStore(Protocol):
+    """Records where they can be queried. The partition follows from the id (contract.ids.partition_of)."""
+
+    async def upsert(self, records: Sequence[Record]) -> None:
+        """Store all durably; writing the same id again replaces it. Raises StorageUnavailable."""
+        ...
+
+    async def get(self, record_id: UUID) -> Record:
+        """Point read. Raises RecordNotFound, StorageUnavailable."""
+        ...
+
+    async def list(self, query: ListQuery) -> Page:
+        """Newest first. Raises InvalidRequest on a garbled page token, StorageUnavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything; further calls raise StorageUnavailable."""
+        ...
+
+
+class Journal(Protocol):
+    """Where a record is safe before it is stored. One fsync may serve many appends."""
+
+    async def append(self, record: Record) -> None:
+        """Return once the record would survive a power cut. Raises StorageUnavailable (disk) or
+        Overloaded (bound reached: the store is behind)."""
+        ...
+
+    def undrained(self, record_id: UUID) -> Record | None:
+        """A record that is in the journal and not in the store yet, so that readers see what was acknowledged."""
+        ...
+
+    async def stored(self, record_id: UUID) -> None:
+        """Return once an appended record is in the result store; cancel it to stop waiting.
+
+        Raises StorageUnavailable if that will not happen: the record became a dead letter, or the journal was
+        closed first (it is still durable then, and stored after the next start).
+        """
+        ...
+
+    def batches(self) -> AsyncIterator[Sequence[Record]]:
+        """Batches of undrained records in append order; ends when the journal is sealed and empty, or closed.
+        A batch that was not committed comes again."""
+        ...
+
+    async def commit(self, records: Sequence[Record], *, dead_letters: Collection[UUID] = ()) -> None:
+        """Say that this batch (the last that ``batches`` gave) is in the store, but for ``dead_letters``, which are
+        safe elsewhere; its space may be reused."""
+        ...
+
+    def seal(self) -> None:
+        """Refuse further appends with StorageUnavailable, so that ``batches`` can come to its end."""
+        ...

@@ -1,0 +1,217 @@
+"""The life cycle of one gateway process: start in order, serve, drain, stop.
+
+Start: journal and store → Triton channel → drain → listeners → admit.
+Stop: not ready → stop admitting → finish what was admitted → flush and drain the journal → listeners
+→ stores → Triton channel. Each wait has a limit; what is still in the journal then is drained at the
+next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+
+import grpc
+import uvicorn
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from tritonclient.grpc import service_pb2
+from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
+
+from contract.answer import AnswerReader
+from contract.generated.bestiary.v1 import bestiary_pb2
+from contract.generated.bestiary.v1.bestiary_pb2_grpc import add_BestiaryServicer_to_server
+from contract.release import MANIFEST_NAME, TAXONOMY_NAME, Release
+from contract.taxonomy import parse_taxonomy
+from gateway.admission import Admission
+from gateway.classify import Classifier
+from gateway.clock import SystemClock
+from gateway.edge.grpc.bestiary import BestiaryGrpc
+from gateway.edge.grpc.kserve import KServeGrpc
+from gateway.edge.http.app import create_app
+from gateway.metrics import Metrics
+from gateway.service import Service
+from gateway.settings import Settings
+from gateway.storage.dead_letters import DeadLetterFile
+from gateway.storage.directory import DirectoryBlobStore
+from gateway.storage.drain import Drain
+from gateway.storage.journal import FileJournal
+from gateway.storage.sqlite import SqliteResultStore
+from gateway.triton.client import TritonClient
+from imaging.header import read_header
+
+log = logging.getLogger(__name__)
+
+GRPC_MESSAGE_ROOM = 2
+"""gRPC takes messages of this many times the photo limit, so that the refusal of a large photo is ours."""
+
+VERSION = importlib.metadata.version("bestiary")
+
+
+class Gateway:
+    """One gateway process: composition and life cycle."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self._clock = SystemClock()
+        self.http_port = settings.http_port
+        self.grpc_port = settings.grpc_port
+        self._admission = Admission(
+            max_inflight=settings.max_inflight,
+            max_photo_bytes=settings.max_photo_bytes,
+            default_timeout_s=settings.default_timeout_s,
+            max_timeout_s=settings.max_timeout_s,
+        )
+
+    async def start(self) -> None:
+        """Start in order; photos are admitted when this returns. Raises BestiaryError, OSError, ValueError."""
+        settings = self._settings
+        refuse_open_bind(settings.host)
+        release = Release.model_validate_json((settings.release_dir / MANIFEST_NAME).read_text())
+        taxonomy = parse_taxonomy((settings.release_dir / TAXONOMY_NAME).read_text())
+        self._journal = await FileJournal.open(
+            settings.data_dir / "journal", self._clock, max_bytes=settings.journal_max_bytes
+        )
+        self._store = await SqliteResultStore.open(settings.data_dir / "results.sqlite")
+        self._blobs = DirectoryBlobStore(settings.data_dir / "blobs")
+        self._triton = TritonClient(settings.triton_address)
+        dead_letters = DeadLetterFile(settings.data_dir / "dead-letters.jsonl")
+        self._drain = Drain(self._journal, self._store, dead_letters, self._clock)
+        self._drain.start()
+        self._classifier = Classifier(
+            inspect=read_header,
+            model=self._triton,
+            reader=AnswerReader(taxonomy, release.thresholds),
+            blobs=self._blobs,
+            journal=self._journal,
+            clock=self._clock,
+            observe=lambda stage, seconds: self._metrics.stage.labels(stage).observe(seconds),
+        )
+        self._service = self._compose_service()
+        self._grpc = await self._start_grpc()
+        self._http, self._http_task = await self._start_http()
+        self._admission.start()
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        log.info("serving release %s on http %d and grpc %d", release.identity, self.http_port, self.grpc_port)
+
+    async def stop(self) -> None:
+        """Stop in order, inside ``drain_timeout_s``; see the module's docstring."""
+        limit_s = self._settings.drain_timeout_s
+        self._admission.stop()
+        await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        try:
+            await asyncio.wait_for(self._admission.idle(), limit_s)
+        except TimeoutError:
+            log.error("%d photos were still in work after %.0f s and are given up", self._admission.inflight, limit_s)
+        await asyncio.gather(self._grpc.stop(grace=1.0), self._stop_http())
+        await self._classifier.close()
+        await self._drain.close(limit_s)
+        await self._journal.close()
+        await self._store.close()
+        await self._blobs.close()
+        await self._triton.close()
+
+    def _compose_service(self) -> Service:
+        return Service(
+            admission=self._admission,
+            classifier=self._classifier,
+            model=self._triton,
+            journal=self._journal,
+            store=self._store,
+            blobs=self._blobs,
+            clock=self._clock,
+            metrics=self._metrics,
+            default_ack=self._settings.default_ack,
+            triton_status_file=self._settings.triton_status_file,
+        )
+
+    async def _start_grpc(self) -> grpc.aio.Server:
+        server = grpc.aio.server(
+            options=(
+                ("grpc.max_receive_message_length", GRPC_MESSAGE_ROOM * self._settings.max_photo_bytes),
+                ("grpc.so_reuseport", 0),
+            )
+        )
+        add_BestiaryServicer_to_server(BestiaryGrpc(self._service), server)
+        add_GRPCInferenceServiceServicer_to_server(KServeGrpc(self._service, self._triton, VERSION), server)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        names = (
+            bestiary_pb2.DESCRIPTOR.services_by_name["Bestiary"].full_name,
+            service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
+            health.SERVICE_NAME,
+            reflection.SERVICE_NAME,
+        )
+        reflection.enable_server_reflection(names, server)
+        self.grpc_port = server.add_insecure_port(f"{self._settings.host}:{self._settings.grpc_port}")
+        await server.start()
+        return server
+
+    async def _start_http(self) -> tuple[uvicorn.Server, asyncio.Task[None]]:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((self._settings.host, self._settings.http_port))
+        self.http_port = listener.getsockname()[1]
+        config = uvicorn.Config(
+            create_app(self._service, self._metrics, self._refresh_gauges, VERSION),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+            server_header=False,
+        )
+        server = _Uvicorn(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+        while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn offers no event for it
+            await asyncio.sleep(0.01)
+        return server, task
+
+    async def _stop_http(self) -> None:
+        self._http.should_exit = True
+        await self._http_task
+
+    def _refresh_gauges(self) -> None:
+        metrics, journal = self._metrics, self._journal
+        metrics.inflight.set(self._admission.inflight)
+        metrics.undrained.set(journal.undrained_records)
+        metrics.undrained_bytes.set(journal.undrained_bytes)
+        metrics.journal_appended.set(journal.stats.appended_records)
+        metrics.journal_fsyncs.set(journal.stats.groups)
+        metrics.dead_letters.set(self._drain.stats.dead_letters)
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its signal handlers: this process has one way to stop, and it drains first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def refuse_open_bind(host: str) -> None:
+    """Raise ValueError for any address but loopback: there are no credentials yet."""
+    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+        raise ValueError(
+            f"The gateway has no credentials configured and will not listen on {host}: use 127.0.0.1, or put a "
+            "proxy that authenticates on this machine."
+        )
+
+
+async def serve(settings: Settings) -> None:
+    """Run one gateway until SIGTERM or SIGINT, then drain. Raises as :meth:`Gateway.start`."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    gateway = Gateway(settings)
+    await gateway.start()
+    await stopping.wait()
+    log.info("draining")
+    await gateway.stop()

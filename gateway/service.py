@@ -1,0 +1,129 @@
+"""What every edge calls: classify, read, list, readiness. Edges only translate to and from this."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from contract.record import AckLevel, Record
+from gateway.admission import Admission
+from gateway.classify import Classifier, Outcome, Request
+from gateway.errors import BestiaryError, InvalidRequest
+from gateway.metrics import Metrics
+from gateway.ports import BlobStore, Clock, Journal, ListQuery, ModelServer, Page, ResultStore
+
+MAX_PAGE = 500
+DEFAULT_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether photos would be answered now, and if not, why."""
+
+    ready: bool
+    checks: dict[str, str]
+
+
+class Service:
+    """The data plane. All methods raise only BestiaryError."""
+
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        classifier: Classifier,
+        model: ModelServer,
+        journal: Journal,
+        store: ResultStore,
+        blobs: BlobStore,
+        clock: Clock,
+        metrics: Metrics,
+        default_ack: AckLevel,
+        triton_status_file: Path | None,
+    ) -> None:
+        self.admission = admission
+        self._classifier = classifier
+        self._model = model
+        self._journal = journal
+        self._store = store
+        self._blobs = blobs
+        self._clock = clock
+        self._metrics = metrics
+        self._default_ack = default_ack
+        self._triton_status_file = triton_status_file
+
+    async def classify(
+        self,
+        photo: bytes,
+        *,
+        edge: str,
+        timeout_s: float | None = None,
+        filename: str | None = None,
+        ack: AckLevel | None = None,
+    ) -> Outcome:
+        """Admit and classify one photo. ``edge`` labels the metrics; other arguments None for the default."""
+        started = self._clock.monotonic()
+        outcome = "cancelled"
+        try:
+            deadline = started + self.admission.timeout_s(timeout_s)
+            self.admission.check_size(len(photo))
+            with self.admission.admit():
+                result = await self._classifier.classify(
+                    Request(photo=photo, deadline=deadline, filename=filename, ack=ack or self._default_ack)
+                )
+            outcome = "ok"
+            return result
+        except BestiaryError as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._metrics.photos.labels(edge, outcome).inc()
+            if outcome == "ok":
+                self._metrics.latency.observe(self._clock.monotonic() - started)
+
+    async def get(self, record_id: str) -> Record:
+        """An acknowledged record. Raises InvalidRequest (not an id), RecordNotFound, StorageUnavailable."""
+        parsed = parse_id(record_id)
+        return self._journal.undrained(parsed) or await self._store.get(parsed)
+
+    async def photo(self, record_id: str) -> tuple[Record, bytes]:
+        """The photo of a record as it was uploaded. Raises as :meth:`get`."""
+        record = await self.get(record_id)
+        return record, await self._blobs.get(record.photo.blob)
+
+    async def list(self, query: ListQuery) -> Page:
+        """Stored records, newest first; ``limit`` 0 is the default. Raises InvalidRequest, StorageUnavailable."""
+        if not 0 <= query.limit <= MAX_PAGE:
+            raise InvalidRequest(f"The page size must be 1 to {MAX_PAGE}.")
+        limit = query.limit or DEFAULT_PAGE
+        return await self._store.list(
+            ListQuery(limit, query.page_token, query.species, query.verdict, query.since, query.until)
+        )
+
+    async def readiness(self) -> Readiness:
+        """Ask Triton, look at the supervisor's word, and at ourselves."""
+        triton = "ok" if await self._model.ready() else self._triton_state()
+        accepting = "ok" if self.admission.open else "starting or shutting down"
+        checks = {"triton": triton, "gateway": accepting}
+        return Readiness(all(check == "ok" for check in checks.values()), checks)
+
+    def _triton_state(self) -> str:
+        """What the supervisor of a local Triton last wrote, e.g. ``restarting (restarts: 2, last exit: signal 9)``."""
+        unknown = "unreachable, or the model animals is not loaded"
+        if self._triton_status_file is None:
+            return unknown
+        try:
+            status = json.loads(self._triton_status_file.read_text())
+            return f"{status['state']} (restarts: {status['restarts']}, last exit: {status['last_exit']})"
+        except (OSError, ValueError, KeyError, TypeError):
+            return unknown
+
+
+def parse_id(text: str) -> UUID:
+    """A record id from a caller. Raises InvalidRequest."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidRequest("This is not a record id: use the `id` of a classification.") from None

@@ -1,0 +1,62 @@
+"""All settings of the gateway, from the environment (``BESTIARY_...``) or from the composition root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contract.preprocessing import MAX_PHOTO_BYTES
+from contract.record import AckLevel
+
+
+class Settings(BaseSettings):
+    """One gateway process. Every field can be set as ``BESTIARY_<FIELD>`` in upper case."""
+
+    model_config = SettingsConfigDict(env_prefix="BESTIARY_", frozen=True)
+
+    host: str = "127.0.0.1"
+    """Address of both listeners. Only loopback is accepted until credentials can be configured."""
+
+    http_port: int = Field(8080, ge=0, le=65535)
+    """HTTP: REST, KServe v2, health, metrics. 0 takes a free port."""
+
+    grpc_port: int = Field(8081, ge=0, le=65535)
+    """gRPC: bestiary.v1, KServe v2, health, reflection. 0 takes a free port."""
+
+    triton_address: str = "127.0.0.1:8001"
+    """gRPC address of Triton."""
+
+    triton_status_file: Path | None = None
+    """Where the supervisor of a local Triton says what it is doing; readiness repeats it."""
+
+    release_dir: Path = Path("model_repository/animals/1")
+    """Folder with the manifest and the taxonomy of the release that Triton serves."""
+
+    data_dir: Path = Path("var/data")
+    """Journal, result store and photos of the embedded storage."""
+
+    max_photo_bytes: int = Field(MAX_PHOTO_BYTES, ge=1024)
+    """A larger photo is refused, as soon as its size is known."""
+
+    max_inflight: int = Field(256, ge=1)
+    """Photos being worked on at once; one more is refused with a retry hint."""
+
+    default_timeout_s: float = Field(10.0, gt=0)
+    """Deadline of a caller that gives none, seconds."""
+
+    max_timeout_s: float = Field(60.0, gt=0)
+    """Longest deadline that is honoured, seconds."""
+
+    default_ack: AckLevel = AckLevel.DURABLE
+    """Ack level of a caller that names none."""
+
+    drain_timeout_s: float = Field(20.0, gt=0)
+    """How long shutdown waits for admitted photos and for the journal to drain, seconds."""
+
+    journal_max_bytes: int = Field(1 << 30, ge=1 << 20)
+    """Undrained journal bytes past which new photos are refused."""
+
+    log_level: str = "info"
+    """debug, info, warning or error."""

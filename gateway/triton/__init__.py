@@ -1,0 +1,1 @@
+"""Triton as the model server."""

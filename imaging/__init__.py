@@ -1,0 +1,1 @@
+"""From the bytes of a photo to what its header says and to pixels. Imports only ``contract``."""

@@ -1,0 +1,1 @@
+"""Starts and watches Triton: our backends, our models' code, the supervisor."""

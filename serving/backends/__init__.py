@@ -1,0 +1,1 @@
+"""Python-based Triton backends that answer to the names of NVIDIA's native ones."""

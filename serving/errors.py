@@ -1,0 +1,20 @@
+"""Errors of starting and watching Triton.
+
+ServingError
+ ├── PreflightError       this machine cannot run it; the message is one sentence on what to do
+ └── TritonStartError     it was started and did not become ready
+"""
+
+from __future__ import annotations
+
+
+class ServingError(Exception):
+    """Base of all errors of ``serving``; ``str()`` is one sentence for the person at the terminal."""
+
+
+class PreflightError(ServingError):
+    """Something that must be there before Triton can start is missing."""
+
+
+class TritonStartError(ServingError):
+    """Triton exited or did not become ready in time."""

@@ -1,0 +1,143 @@
+"""Keeps one Triton alive: starts it, notices when it is dead or deaf, starts it again, says what it does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from serving.errors import ServingError
+from serving.tritonserver import ServerOptions, TritonProcess, probe
+from serving.wheel import Layout
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S: Final = 120.0
+PROBE_INTERVAL_S: Final = 1.0
+DEAF_AFTER: Final = 5
+"""Liveness probes in a row that may fail (each waits 2 s) before the server counts as hung and is killed."""
+
+BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
+"""Wait before the first, second, ... restart in a row; the last repeats."""
+
+STEADY_AFTER_S: Final = 60.0
+"""A server that was ready for so long starts the backoff afresh when it dies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the supervisor says in its status file, which the gateway's readiness repeats."""
+
+    state: str
+    pid: int | None
+    restarts: int
+    last_exit: str
+    since: float
+    """Unix time of this state, seconds."""
+
+
+class Supervisor:
+    """Runs one Triton until it is closed. ``start`` once, then ``close``."""
+
+    def __init__(self, layout: Layout, options: ServerOptions, status_file: Path) -> None:
+        self._layout = layout
+        self._options = options
+        self._status_file = status_file
+        self._triton: TritonProcess | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._restarts = 0
+        self._last_exit = "none"
+
+    async def start(self) -> None:
+        """Return once Triton is ready. Raises PreflightError, TritonStartError; nothing is left running then."""
+        try:
+            await self._launch()
+        except ServingError:
+            await self._end()
+            raise
+        self._watcher = asyncio.create_task(self._watch(), name="triton-supervisor")
+
+    async def close(self, timeout_s: float = 15.0) -> None:
+        """Stop watching and end Triton: SIGTERM, then SIGKILL after ``timeout_s``."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait({self._watcher})
+        self._say("stopped")
+        await self._end(timeout_s)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the running Triton."""
+        return self._triton.pid if self._triton is not None else None
+
+    async def _launch(self) -> None:
+        self._say("starting" if self._restarts == 0 else "restarting")
+        self._triton = await TritonProcess.start(self._layout, self._options)
+        await self._triton.wait_ready(START_TIMEOUT_S)
+        self._say("ready")
+
+    async def _watch(self) -> None:
+        in_a_row = 0
+        while True:
+            assert self._triton is not None  # set by start before this task exists
+            ready_since = time.monotonic()
+            code = await self._wait_dead_or_deaf(self._triton)
+            if time.monotonic() - ready_since > STEADY_AFTER_S:
+                in_a_row = 0
+            self._last_exit = describe_exit(code)
+            log.error("Triton ended (%s); starting it again", self._last_exit)
+            while True:
+                self._restarts += 1
+                self._say("restarting")
+                await asyncio.sleep(BACKOFF_S[min(in_a_row, len(BACKOFF_S) - 1)])
+                in_a_row += 1
+                try:
+                    await self._launch()
+                    break
+                except ServingError as error:
+                    self._last_exit = "did not start"
+                    log.error("%s", error)
+                    await self._end()
+
+    async def _wait_dead_or_deaf(self, triton: TritonProcess) -> int:
+        exited = asyncio.create_task(triton.wait())
+        failed = 0
+        try:
+            while True:
+                done, _ = await asyncio.wait({exited}, timeout=PROBE_INTERVAL_S)
+                if done:
+                    return exited.result()
+                failed = 0 if await probe(self._options, "live") else failed + 1
+                if failed >= DEAF_AFTER:
+                    log.error("Triton has not answered %d probes in a row; ending it", failed)
+                    triton.kill()
+                    return await exited
+        finally:
+            exited.cancel()
+
+    async def _end(self, timeout_s: float = 15.0) -> None:
+        if self._triton is not None:
+            await self._triton.stop(timeout_s)
+            self._triton = None
+
+    def _say(self, state: str) -> None:
+        status = Status(state, self.pid, self._restarts, self._last_exit, time.time())
+        self._status_file.parent.mkdir(parents=True, exist_ok=True)
+        scratch = self._status_file.with_suffix(".tmp")
+        scratch.write_text(json.dumps(asdict(status)) + "\n")
+        scratch.replace(self._status_file)
+
+
+def describe_exit(code: int) -> str:
+    """``signal SIGKILL`` or ``code 1``, from a return code as subprocess gives it."""
+    if code < 0:
+        try:
+            return f"signal {signal.Signals(-code).name}"
+        except ValueError:
+            return f"signal {-code}"
+    return f"code {code}"
