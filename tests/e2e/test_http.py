@@ -1,0 +1,168 @@
+"""A photo in by HTTP, a stored answer out, on a real Triton."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.support.photos import BAD_PHOTOS, encode
+from tests.support.stack import Stack
+
+CAT = "domestic cat"
+
+
+def post(stack: Stack, photo: bytes, **params: str) -> httpx.Response:
+    return httpx.post(f"{stack.url}/v1/classifications", content=photo, params=params, timeout=30)
+
+
+def rotated(path: Path) -> bytes:
+    """The cat stored on its side with the EXIF tag that turns it upright."""
+    buffer = io.BytesIO()
+    with Image.open(path) as image:
+        sideways = image.convert("RGB").transpose(Image.Transpose.ROTATE_90)
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        sideways.save(buffer, "JPEG", exif=exif, quality=92)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("format", "mode", "options"),
+    [
+        ("JPEG", "RGB", {"quality": 90}),
+        ("JPEG", "RGB", {"quality": 90, "progressive": True}),
+        ("JPEG", "L", {}),
+        ("JPEG", "CMYK", {"quality": 92}),
+        ("PNG", "RGB", {}),
+        ("PNG", "RGBA", {}),
+        ("PNG", "P", {}),
+        ("WEBP", "RGB", {"quality": 90}),
+        ("BMP", "RGB", {}),
+        ("GIF", "P", {}),
+        ("TIFF", "RGB", {}),
+    ],
+)
+def test_the_cat_is_named_in_every_format(
+    stack: Stack, cat_path: Path, format: str, mode: str, options: dict[str, object]
+) -> None:
+    answer = post(stack, encode(cat_path, format, mode, **options))
+    assert answer.status_code == 201, answer.text
+    record = answer.json()
+    assert record["species"][0]["common_name"] == CAT
+    assert record["verdict"] == "animal"
+    assert record["photo"]["format"] == format
+    assert (record["photo"]["width"], record["photo"]["height"]) == (451, 300)
+
+
+def test_a_photo_on_its_side_is_turned_upright(stack: Stack, cat_path: Path) -> None:
+    record = post(stack, rotated(cat_path)).json()
+    assert record["species"][0]["common_name"] == CAT
+    assert (record["photo"]["width"], record["photo"]["height"]) == (451, 300)
+
+
+def test_the_answer_can_be_read_again_with_its_photo(stack: Stack, cat: bytes) -> None:
+    answer = post(stack, cat, filename="IMG_0001.JPG")
+    record = answer.json()
+    location = answer.headers["location"]
+    assert httpx.get(stack.url + location).json() == record
+    assert record["photo"]["filename"] == "IMG_0001.JPG"
+    photo = httpx.get(f"{stack.url}{location}/photo")
+    assert photo.content == cat
+    assert photo.headers["content-type"] == "image/jpeg"
+
+
+def test_a_multipart_form_is_taken(stack: Stack, cat: bytes) -> None:
+    answer = httpx.post(f"{stack.url}/v1/classifications", files={"photo": ("cat.jpg", cat)}, timeout=30)
+    assert answer.status_code == 201
+    assert answer.json()["photo"]["filename"] == "cat.jpg"
+    wrong = httpx.post(f"{stack.url}/v1/classifications", files={"image": ("cat.jpg", cat)}, timeout=30)
+    assert wrong.status_code == 400
+    assert "`photo`" in wrong.json()["detail"]
+
+
+def test_a_stored_record_is_listed_first_and_pages_follow(stack: Stack, cat: bytes) -> None:
+    ids = [post(stack, cat, ack="stored").json()["id"] for _ in range(3)]
+    first = httpx.get(f"{stack.url}/v1/classifications", params={"limit": 2, "species": CAT}).json()
+    second = httpx.get(
+        f"{stack.url}/v1/classifications", params={"limit": 2, "species": CAT, "page_token": first["next_page_token"]}
+    ).json()
+    assert [item["id"] for item in first["classifications"]] == [ids[2], ids[1]]
+    assert second["classifications"][0]["id"] == ids[0]
+
+
+@pytest.mark.parametrize("name", BAD_PHOTOS)
+def test_a_bad_photo_gets_a_typed_error_and_the_next_is_served(stack: Stack, cat: bytes, name: str) -> None:
+    bad = BAD_PHOTOS[name]
+    answer = post(stack, bad.spoil(cat))
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["code"] in bad.reasons
+    assert answer.status_code == bad.http_status
+    assert problem["detail"].count(". ") >= 1, "what is wrong, and what to do"
+    assert post(stack, cat).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "status"),
+    [
+        ("/v1/classifications/nonsense", {}, 400),
+        ("/v1/classifications/01a2042d-1ee4-7000-8deb-7a4537eebcf5", {}, 404),
+        ("/v1/classifications/01a2042d-1ee4-7000-8deb-7a4537eebcf5/photo", {}, 404),
+        ("/v1/classifications", {"limit": "0"}, 400),
+        ("/v1/classifications", {"page_token": "garbled"}, 400),
+        ("/nothing/here", {}, 404),
+    ],
+)
+def test_a_wrong_question_gets_a_problem(stack: Stack, path: str, params: dict[str, str], status: int) -> None:
+    answer = httpx.get(stack.url + path, params=params)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"]
+
+
+def test_a_deadline_that_cannot_be_met_is_said(stack: Stack, cat: bytes) -> None:
+    answer = httpx.post(f"{stack.url}/v1/classifications", content=cat, headers={"Bestiary-Timeout-Ms": "1"})
+    assert answer.status_code == 504
+    assert answer.json()["code"] == "deadline_exceeded"
+
+
+def test_operations_pages_answer(stack: Stack, cat: bytes) -> None:
+    post(stack, cat)
+    assert httpx.get(f"{stack.url}/livez").is_success
+    assert httpx.get(f"{stack.url}/readyz").json()["checks"] == {"triton": "ok", "gateway": "ok"}
+    metrics = httpx.get(f"{stack.url}/metrics").text
+    assert 'bestiary_photos_total{edge="http",outcome="ok"}' in metrics
+    page = httpx.get(f"{stack.url}/docs").text
+    assert "https://" not in page.replace("https://fastapi.tiangolo.com", ""), "the page must work with no network"
+    paths = httpx.get(f"{stack.url}/openapi.json").json()["paths"]
+    assert "/v1/classifications" in paths
+
+
+@pytest.mark.parametrize(
+    ("file", "names"),
+    [
+        ("cat_1080p.jpg", {"domestic cat"}),
+        ("cat_720p.jpg", {"domestic cat"}),
+        ("pets.jpg", {"domestic dog"}),
+        ("parrot.jpg", {"macaw"}),
+        ("dragonfly.bmp", {"dragonfly"}),
+    ],
+)
+def test_photos_of_the_world_are_named(stack: Stack, photos: Path, file: str, names: set[str]) -> None:
+    record = post(stack, (photos / file).read_bytes()).json()
+    assert record["species"][0]["common_name"] in names
+
+
+def test_a_truncated_camera_trap_photo_is_said_to_be_truncated(stack: Stack, photos: Path) -> None:
+    answer = post(stack, (photos / "african_elephants_truncated_file.jpg").read_bytes())
+    assert answer.json()["code"] == "truncated"
+
+
+@pytest.mark.parametrize("file", ["african_elephants_cmyk.jpg", "african_elephants_bw.jpg"])
+def test_colour_spaces_do_not_change_the_size(stack: Stack, photos: Path, file: str) -> None:
+    record = post(stack, (photos / file).read_bytes()).json()
+    assert (record["photo"]["width"], record["photo"]["height"]) == (2048, 1536)
