@@ -47,7 +47,7 @@ def test_a_missing_extra_is_one_sentence(bestiary, command, needs, extra):
         assert f"bestiary {command} [OPTIONS] COMMAND" in out
     else:
         assert code == 2
-        assert err == f"The {extra} extra is not installed: make install-train\n"
+        assert err == f"The {extra} extra is not installed: make install-dev\n"
 
 
 def test_usage_errors_are_exit_2_and_send_nothing(bestiary, stub, folder, tmp_path):

@@ -1,0 +1,51 @@
+"""``bestiary``: every command put together, nothing else."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from cli import extras, results
+from cli.classify import classify
+from cli.status import status
+from cli.up import up
+
+app = typer.Typer(
+    name="bestiary",
+    help="Identify, count and classify animals in photos.\n\nExample: bestiary classify photos/",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bestiary {metadata.version('bestiary')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command()(up)
+app.command()(classify)
+app.add_typer(results.app, name="results")
+app.command()(status)
+extras.mount(app)
+
+
+def main() -> None:
+    """The entry point of the installed script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
