@@ -129,6 +129,7 @@ class Gateway:
             clock=self._clock,
             metrics=self._metrics,
             default_ack=self._settings.default_ack,
+            draining=lambda: self._drain.running,
             triton_status_file=self._settings.triton_status_file,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -41,6 +42,7 @@ class Service:
         clock: Clock,
         metrics: Metrics,
         default_ack: AckLevel,
+        draining: Callable[[], bool],
         triton_status_file: Path | None,
     ) -> None:
         self.admission = admission
@@ -52,6 +54,7 @@ class Service:
         self._clock = clock
         self._metrics = metrics
         self._default_ack = default_ack
+        self._draining = draining
         self._triton_status_file = triton_status_file
 
     async def classify(
@@ -104,9 +107,11 @@ class Service:
 
     async def readiness(self) -> Readiness:
         """Ask Triton, look at the supervisor's word, and at ourselves."""
-        triton = "ok" if await self._model.ready() else self._triton_state()
-        accepting = "ok" if self.admission.open else "starting or shutting down"
-        checks = {"triton": triton, "gateway": accepting}
+        checks = {
+            "triton": "ok" if await self._model.ready() else self._triton_state(),
+            "gateway": "ok" if self.admission.open else "starting or shutting down",
+            "storage": "ok" if self._draining() else "the journal is no longer drained: see the log, then restart",
+        }
         return Readiness(all(check == "ok" for check in checks.values()), checks)
 
     def _triton_state(self) -> str:

@@ -44,7 +44,7 @@ def decode_photo(data: bytes, size: int = IMAGE_SIZE) -> Decoded:
         orientation = orientation_of(image)
         width, height = image.size
         if image.format == "JPEG" and image.mode in ("RGB", "L"):
-            pixels = _decode_jpeg(data, size)
+            pixels = _decode_jpeg(data, image, size)
         else:
             pixels = _decode_with_pillow(image, size)
     resized = _resize(pixels, size)
@@ -64,17 +64,24 @@ def upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def _decode_jpeg(data: bytes, size: int) -> Pixels:
+_DAMAGE = ("premature end of data segment", "huffman", "found marker")
+"""libjpeg's warnings that mean a damaged picture (jerror.h); others, such as stray bytes between markers,
+are habits of camera firmware."""
+
+
+def _decode_jpeg(data: bytes, image: Image.Image, size: int) -> Pixels:
     try:
         return _simplejpeg(data, size, strict=True)
     except ValueError as error:
-        if "premature end" in str(error).lower() or not _has_end_marker(data):
-            raise PhotoError(PhotoStatus.TRUNCATED) from None
-    # A warning such as stray bytes between markers: common in camera firmware, and the picture is whole.
+        warning = str(error).lower()
+    if "premature end of jpeg file" in warning or not _has_end_marker(data):
+        raise PhotoError(PhotoStatus.TRUNCATED)
+    if any(damage in warning for damage in _DAMAGE):
+        raise PhotoError(PhotoStatus.CORRUPT)
     try:
         return _simplejpeg(data, size, strict=False)
     except ValueError:
-        raise PhotoError(PhotoStatus.CORRUPT) from None
+        return _decode_with_pillow(image, size)  # more patient with odd headers
 
 
 def _simplejpeg(data: bytes, size: int, *, strict: bool) -> Pixels:

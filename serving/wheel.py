@@ -23,6 +23,9 @@ MIN_GLIBC = (2, 35)
 
 OWN_BACKENDS = ("onnxruntime", "dali")
 
+SYSTEM_LIBRARIES = (Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"), Path("/usr/lib"))
+"""Where distributions put a shared libpython that is not beside its interpreter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -57,13 +60,8 @@ def find_libpython() -> Path:
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     name = f"libpython{version}.so.1.0"
-    folders = [
-        sysconfig.get_config_var("LIBDIR"),
-        Path(sys.base_prefix) / "lib",
-        f"/usr/lib/{_triplet()}",
-        "/usr/lib64",
-    ]
-    for folder in folders:
+    own = (sysconfig.get_config_var("LIBDIR"), Path(sys.base_prefix) / "lib")
+    for folder in (*own, *SYSTEM_LIBRARIES):
         if folder and (Path(folder) / name).exists():
             return Path(folder)
     raise PreflightError(
@@ -104,7 +102,3 @@ def _server_folder() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise PreflightError("The nvidia-pytriton wheel is not installed: run `make install`.")
     return Path(spec.submodule_search_locations[0]) / "tritonserver"
-
-
-def _triplet() -> str:
-    return str(sysconfig.get_config_var("MULTIARCH") or "x86_64-linux-gnu")

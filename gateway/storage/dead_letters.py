@@ -1,6 +1,6 @@
 """Records that the result store will never take, kept for a person: one JSON object a line.
 
-    {"at": time, "reason": what the store said, "record": the record}
+{"at": time, "reason": what the store said, "record": the record}
 """
 
 from __future__ import annotations

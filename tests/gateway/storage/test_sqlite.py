@@ -83,6 +83,22 @@ async def test_a_full_database_is_unavailable_and_keeps_all_or_none(tmp_path: Pa
     await store.close()
 
 
+async def test_a_refused_record_undoes_its_batch_and_leaves_the_database_open_to_the_next(
+    tmp_path: Path, make_record: MakeRecord
+) -> None:
+    store = await SqliteResultStore.open(tmp_path / "results.db")
+    refuse = """CREATE TRIGGER refuse BEFORE INSERT ON records WHEN new.species = 'unicorn'
+        BEGIN SELECT RAISE(ABORT, 'no such animal'); END"""
+    await store._writer.call(lambda d: d.execute(refuse).fetchone())
+    with pytest.raises(InvalidRequest):
+        await store.upsert([make_record(), make_record(species="unicorn")])
+    assert (await store.list(ListQuery(limit=9))).records == ()
+    record = make_record()
+    await store.upsert([record])
+    assert (await store.list(ListQuery(limit=9))).records == (record,)
+    await store.close()
+
+
 async def test_times_without_a_zone_are_the_callers_error(tmp_path: Path, make_record: MakeRecord) -> None:
     store = await SqliteResultStore.open(tmp_path / "results.db")
     naive = datetime(2026, 11, 22)

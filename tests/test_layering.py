@@ -1,0 +1,83 @@
+"""The dependency rules of ARCHITECTURE.md, read off the imports."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.support.stack import ROOT
+
+PACKAGES = ("benchmarks", "cli", "contract", "export", "gateway", "imaging", "serving", "training")
+
+MAY_IMPORT = {
+    "contract": set(),
+    "imaging": {"contract"},
+    "serving": {"contract", "imaging"},
+    "gateway": {"contract", "imaging"},
+    "training": {"contract", "imaging"},
+    "export": {"contract", "imaging", "training"},
+}
+"""Which packages of ours each package may import. ``cli`` composes and may import all."""
+
+NEVER = {
+    "contract": {"grpc", "fastapi", "torch", "tritonclient", "numpy", "cv2", "sqlite3"},
+    "gateway": {"torch", "onnxruntime", "onnx", "cv2", "simplejpeg"},
+    "serving": {"torch", "fastapi"},
+}
+"""Third-party packages that must not enter a package's environment."""
+
+CLASSIFY_MAY_IMPORT = {"contract", "gateway.errors", "gateway.ports"}
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, at any level of it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module)
+    return found
+
+
+def files(package: str) -> list[Path]:
+    return sorted(path for path in (ROOT / package).rglob("*.py") if "generated" not in path.parts)
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_packages_import_only_what_they_may(package: str) -> None:
+    for path in files(package):
+        ours = {name.split(".")[0] for name in imports(path)} & set(PACKAGES)
+        assert ours <= MAY_IMPORT[package] | {package}, path
+
+
+@pytest.mark.parametrize("package", NEVER)
+def test_heavy_packages_stay_out(package: str) -> None:
+    for path in files(package):
+        outside = {name.split(".")[0] for name in imports(path)}
+        assert not outside & NEVER[package], path
+
+
+def test_the_use_case_knows_no_protocol_and_no_store() -> None:
+    for name in imports(ROOT / "gateway" / "classify.py"):
+        if name.split(".")[0] in PACKAGES:
+            assert any(name == allowed or name.startswith(allowed + ".") for allowed in CLASSIFY_MAY_IMPORT), name
+        assert name.split(".")[0] not in {"grpc", "fastapi", "tritonclient", "sqlite3", "azure"}, name
+
+
+def test_edges_do_not_touch_storage() -> None:
+    for path in files("gateway/edge"):
+        assert not {name for name in imports(path) if name.startswith("gateway.storage")}, path
+
+
+def test_what_serves_installs_no_torch() -> None:
+    lock = (ROOT / "requirements" / "serve.txt").read_text()
+    assert "\ntorch==" not in lock
+    assert "\nonnx==" not in lock
+
+
+def test_locks_name_no_download_address() -> None:
+    for lock in (ROOT / "requirements").glob("*.txt"):
+        assert "://" not in lock.read_text(), lock
