@@ -35,6 +35,12 @@ class ModelCallError(Exception):
         super().__init__(error.message())
         self.error = error
 
+    @property
+    def input_is_bad(self) -> bool:
+        """Whether DALI failed to decode this photo. Triton makes every error of a called model INTERNAL, so
+        only the text tells: ours, and that of the native backend, which names the operator."""
+        return "could not be decoded" in str(self) or "decoders__" in str(self).lower()
+
 
 class TritonPythonModel:
     """One release's pipeline: ``preprocess`` → ``classifier`` → species, for a whole batch at a time."""
@@ -79,16 +85,26 @@ class TritonPythonModel:
         rows = [row for row, photo in enumerate(photos) if photo]
         replies.status[:] = PhotoStatus.EMPTY
         encoded = [np.frombuffer(photos[row], np.uint8)[None] for row in rows]
-        answers = await asyncio.gather(
-            *(self._call(PREPROCESS, ENCODED.name, tensor, timeout_us) for tensor in encoded)
-        )
+        answers = await asyncio.gather(*(self._decode_one(tensor, timeout_us) for tensor in encoded))
         images: dict[int, Any] = {}
         for row, answer in zip(rows, answers, strict=True):
+            if answer is None:
+                replies.status[row] = PhotoStatus.CORRUPT
+                continue
             replies.status[row] = answer[STATUS.name].as_numpy()[0]
             replies.sizes[row] = answer[IMAGE_WIDTH_HEIGHT.name].as_numpy()[0]
             if replies.status[row, 0] == PhotoStatus.OK:
                 images[row] = answer[IMAGE.name].as_numpy()
         return images, replies
+
+    async def _decode_one(self, encoded: Any, timeout_us: int) -> dict[str, Any] | None:
+        """The reply of ``preprocess``, or None where it blames the photo."""
+        try:
+            return await self._call(PREPROCESS, ENCODED.name, encoded, timeout_us)
+        except ModelCallError as error:
+            if error.input_is_bad:
+                return None
+            raise
 
     async def _classify(self, images: dict[int, Any], replies: Replies, timeout_us: int) -> None:
         if not images:

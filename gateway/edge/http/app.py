@@ -63,7 +63,8 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(BestiaryError)
     async def on_error(request: Request, error: BestiaryError) -> Response:
         if error.__cause__ is not None:
-            log.warning("%s %s: %s (%s)", request.method, request.url.path, error.reason, error.__cause__)
+            cause = " ".join(str(error.__cause__).split())
+            log.warning("%s %s: %s (%s)", request.method, request.url.path, error.reason, cause)
         return problem(error)
 
     @app.exception_handler(RequestValidationError)

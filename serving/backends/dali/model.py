@@ -9,9 +9,9 @@ twin runs the batch again photo by photo and only the bad one is answered with a
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +20,8 @@ import triton_python_backend_utils as pb_utils  # only inside Triton's stub proc
 
 SERIALIZED_NAME: Final = "model.dali"
 SOURCE_NAME: Final = "dali.py"
-DEVICE_VARIABLE: Final = "BESTIARY_DALI_DEVICE"
-"""Environment variable by which ``dali.py`` learns that its decoder must be ``cpu``, not ``mixed``."""
+DECODER_DEVICE: Final = "decoder_device"
+"""Parameter of a pipeline in ``dali.py`` that chooses its decoder's device: the twin passes ``cpu`` for it."""
 
 
 class TritonPythonModel:
@@ -40,7 +40,7 @@ class TritonPythonModel:
         self._outputs = [tensor["name"] for tensor in config["output"]]
         parameters = {name: value["string_value"] for name, value in config.get("parameters", {}).items()}
         self._threads = int(parameters.get("num_threads", 1))
-        self._serialized = _serialized(Path(args["model_repository"]) / args["model_version"])
+        self._folder = Path(args["model_repository"]) / args["model_version"]
         self._pipeline = self._build()
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -55,7 +55,7 @@ class TritonPythonModel:
         if results is None and len(requests) > 1:
             return [response for request in requests for response in self.execute([request])]
         if results is None:
-            error = pb_utils.TritonError("The photo could not be decoded by DALI.", pb_utils.TritonError.INVALID_ARG)
+            error = pb_utils.TritonError("The photo could not be decoded by DALI.")
             return [pb_utils.InferenceResponse(error=error)]
         ends = np.cumsum(counts)
         return [
@@ -79,45 +79,37 @@ class TritonPythonModel:
         return {name: np.asarray(output.as_array()) for name, output in zip(self._outputs, outputs, strict=True)}
 
     def _build(self) -> Any:
-        from nvidia.dali import Pipeline
-
-        pipeline = Pipeline.deserialize(
-            serialized_pipeline=self._serialized,
-            batch_size=self._batch,
-            num_threads=self._threads,
-            device_id=None,
-            prefetch_queue_depth=1,
-            exec_pipelined=False,
-            exec_async=False,
-        )
+        pipeline = _load(self._folder, batch_size=self._batch, num_threads=self._threads)
         pipeline.build()
         return pipeline
 
 
-def _serialized(folder: Path) -> bytes:
-    """The pipeline as DALI's own protobuf, from ``model.dali`` or by running ``dali.py``."""
+def _load(folder: Path, **sizes: int) -> Any:
+    """The pipeline of a version folder for this CPU, not built yet."""
     try:
-        from nvidia.dali._utils.autoserialize_utils import invoke_autoserialize
+        from nvidia.dali import Pipeline
     except ImportError:
         raise pb_utils.TritonModelException(
             "The dali backend needs NVIDIA DALI: install it (`make install-dali`), or serve the default decoder."
         ) from None
+    # One run at a time, answered at once: nothing is prefetched that nobody has asked for.
+    options = {**sizes, "prefetch_queue_depth": 1, "exec_async": False, "exec_pipelined": False}
     if (folder / SERIALIZED_NAME).is_file():
-        return (folder / SERIALIZED_NAME).read_bytes()
+        return Pipeline.deserialize(filename=str(folder / SERIALIZED_NAME), device_id=None, **options)
     if not (folder / SOURCE_NAME).is_file():
         raise pb_utils.TritonModelException(f"{folder} holds neither {SERIALIZED_NAME} nor {SOURCE_NAME}.")
-    os.environ[DEVICE_VARIABLE] = "cpu"
-    with tempfile.TemporaryDirectory() as scratch:
-        target = Path(scratch) / SERIALIZED_NAME
-        invoke_autoserialize(_import(folder / SOURCE_NAME), str(target))
-        return target.read_bytes()
+    module = _import(folder / SOURCE_NAME)
+    found = [item for item in vars(module).values() if getattr(item, "_is_autoserialize", False)]
+    if len(found) != 1:
+        raise pb_utils.TritonModelException(f"{folder / SOURCE_NAME} must hold exactly one @autoserialize pipeline.")
+    device = {DECODER_DEVICE: "cpu"} if DECODER_DEVICE in inspect.signature(found[0]).parameters else {}
+    return found[0](device_id=None, **device, **options)
 
 
 def _import(path: Path) -> Any:
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location(f"bestiary_dali_{path.parent.parent.name}", path)
-    assert spec is not None and spec.loader is not None  # a .py path always has both
+    spec = importlib.util.spec_from_file_location(f"dali_source_of_{path.parent.parent.name}", path)
+    if spec is None or spec.loader is None:
+        raise pb_utils.TritonModelException(f"{path} cannot be imported.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
