@@ -166,3 +166,31 @@ def test_a_truncated_camera_trap_photo_is_said_to_be_truncated(stack: Stack, pho
 def test_colour_spaces_do_not_change_the_size(stack: Stack, photos: Path, file: str) -> None:
     record = post(stack, (photos / file).read_bytes()).json()
     assert (record["photo"]["width"], record["photo"]["height"]) == (2048, 1536)
+
+
+def test_an_endless_body_without_a_length_is_cut_off(stack: Stack, cat: bytes) -> None:
+    def endless():  # type: ignore[no-untyped-def]
+        yield b"\xff\xd8\xff"
+        for _ in range(40):
+            yield bytes(1_000_000)
+
+    answer = httpx.post(f"{stack.url}/v1/classifications", content=endless(), timeout=30)
+    assert answer.json()["code"] == "too_many_bytes"
+    assert post(stack, cat).status_code == 201
+
+
+def test_a_large_file_in_a_form_is_refused_too(stack: Stack) -> None:
+    answer = httpx.post(f"{stack.url}/v1/classifications", files={"photo": ("x.jpg", bytes(40_000_000))}, timeout=30)
+    assert answer.status_code == 413
+    assert answer.json()["code"] == "too_many_bytes"
+
+
+def test_a_caller_that_hangs_up_harms_nobody(stack: Stack, cat: bytes) -> None:
+    import socket
+
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", stack.http_port)) as connection:
+            connection.sendall(
+                b"POST /v1/classifications HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + cat[:500]
+            )
+    assert post(stack, cat).status_code == 201

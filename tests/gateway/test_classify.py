@@ -1,0 +1,193 @@
+"""The use case with real storage and a model server that does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from contract.answer import AnswerReader, failed_row
+from contract.photo_status import PhotoStatus
+from contract.record import AckLevel, Verdict
+from contract.release import Thresholds
+from contract.taxonomy import NO_ANIMAL, parse_taxonomy
+from contract.tensors import SPECIES_IDS, SPECIES_SCORES, TOP_K
+from gateway.classify import Classifier, Request
+from gateway.clock import SystemClock
+from gateway.errors import (
+    BestiaryError,
+    DeadlineExceeded,
+    ModelFailed,
+    ModelUnavailable,
+    PhotoRejected,
+    RecordNotFound,
+    StorageUnavailable,
+)
+from gateway.ports import Inference
+from gateway.storage.directory import DirectoryBlobStore
+from gateway.storage.journal import FileJournal
+from imaging.header import read_header
+from tests.support.stack import ROOT
+
+TAXONOMY = parse_taxonomy((ROOT / "contract" / "taxonomy.csv").read_text())
+THRESHOLDS = Thresholds(unknown_below=0.25, empty_from=0.5)
+
+
+def reply(key: str, score: float) -> dict[str, bytes]:
+    """A reply that names one leaf."""
+    import struct
+
+    row = failed_row(PhotoStatus.OK)
+    row[SPECIES_IDS.name] = struct.pack(f"<{TOP_K}i", TAXONOMY.by_key(key).index, *[-1] * (TOP_K - 1))
+    row[SPECIES_SCORES.name] = struct.pack(f"<{TOP_K}f", score, *[0] * (TOP_K - 1))
+    return row
+
+
+class Model:
+    """A ModelServer whose next answer the test decides."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[], dict[str, bytes]] = lambda: reply("beagle", 0.9)
+        self.delay_s = 0.0
+        self.deadlines: list[float] = []
+
+    async def infer(self, photo: bytes, *, deadline: float) -> Inference:
+        self.deadlines.append(deadline)
+        await asyncio.sleep(self.delay_s)
+        return Inference(self.answer())
+
+    async def ready(self) -> bool:
+        return True
+
+
+class World:
+    """The classifier with what is around it."""
+
+    def __init__(self, root: Path, journal: FileJournal) -> None:
+        self.model = Model()
+        self.journal = journal
+        self.blobs = DirectoryBlobStore(root / "blobs")
+        self.stages: list[str] = []
+        self.classifier = Classifier(
+            inspect=read_header,
+            model=self.model,
+            reader=AnswerReader(TAXONOMY, THRESHOLDS),
+            blobs=self.blobs,
+            journal=journal,
+            clock=SystemClock(),
+            observe=lambda stage, seconds: self.stages.append(stage),
+        )
+
+    async def classify(self, photo: bytes, timeout_s: float = 10.0, ack: AckLevel = AckLevel.DURABLE):  # type: ignore[no-untyped-def]
+        return await self.classifier.classify(Request(photo, time.monotonic() + timeout_s, "x.jpg", ack))
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    journal = await FileJournal.open(tmp_path / "journal", SystemClock())
+    made = World(tmp_path, journal)
+    yield made
+    await made.classifier.close()
+    await journal.close()
+    await made.blobs.close()
+
+
+async def test_a_record_names_the_species_and_the_photo_is_kept(world: World, cat: bytes) -> None:
+    outcome = await world.classify(cat)
+    record = outcome.record
+    assert record.verdict is Verdict.ANIMAL
+    assert (record.species[0].common_name, record.species[0].variety) == ("domestic dog", "beagle")
+    assert len(record.species) == 1, "padding is no species"
+    assert record.count is None
+    assert await world.blobs.get(record.photo.blob) == cat
+    assert world.journal.undrained(record.id) == record
+    assert set(world.stages) == {"blob", "triton", "journal"}
+
+
+@pytest.mark.parametrize(
+    ("key", "score", "verdict"),
+    [
+        ("beagle", 0.26, Verdict.ANIMAL),
+        ("beagle", 0.2, Verdict.UNKNOWN),
+        (NO_ANIMAL, 0.6, Verdict.EMPTY),
+        (NO_ANIMAL, 0.4, Verdict.UNKNOWN),
+    ],
+)
+async def test_thresholds_of_the_release_decide(world: World, cat: bytes, key: str, score: float, verdict: str) -> None:
+    world.model.answer = lambda: reply(key, score)
+    assert (await world.classify(cat)).record.verdict == verdict
+
+
+async def test_a_photo_that_the_decoder_refuses_is_rejected_with_its_reason(world: World, cat: bytes) -> None:
+    world.model.answer = lambda: failed_row(PhotoStatus.TRUNCATED)
+    with pytest.raises(PhotoRejected) as caught:
+        await world.classify(cat)
+    assert caught.value.reason == "truncated"
+    assert world.journal.undrained_records == 0
+
+
+async def test_no_photo_at_all_never_reaches_the_model(world: World) -> None:
+    with pytest.raises(PhotoRejected):
+        await world.classify(b"text")
+    assert world.model.deadlines == []
+
+
+@pytest.mark.parametrize("broken", ["SPECIES_IDS", "STATUS", "RELEASE"])
+async def test_a_reply_that_breaks_the_contract_is_the_models_fault(world: World, cat: bytes, broken: str) -> None:
+    world.model.answer = lambda: {name: raw for name, raw in reply("beagle", 0.9).items() if name != broken}
+    with pytest.raises(ModelFailed):
+        await world.classify(cat)
+    world.model.answer = lambda: reply("beagle", 0.9) | {broken: b"\1"}
+    with pytest.raises(ModelFailed):
+        await world.classify(cat)
+
+
+async def test_the_deadline_reaches_the_model_and_ends_the_wait(world: World, cat: bytes) -> None:
+    world.model.delay_s = 30
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        await world.classify(cat, timeout_s=0.2)
+    assert world.model.deadlines[0] <= started + 1
+    with pytest.raises(DeadlineExceeded):
+        await world.classify(cat, timeout_s=-1)
+    assert len(world.model.deadlines) == 1, "no work for a caller that is gone"
+
+
+async def test_a_model_that_is_away_is_said_as_such(world: World, cat: bytes) -> None:
+    def away() -> dict[str, bytes]:
+        raise ModelUnavailable("away")
+
+    world.model.answer = away
+    with pytest.raises(ModelUnavailable):
+        await world.classify(cat)
+    assert world.journal.undrained_records == 0
+
+
+async def test_a_photo_that_cannot_be_kept_is_not_acknowledged(world: World, cat: bytes) -> None:
+    await world.blobs.close()
+    with pytest.raises(BestiaryError) as caught:
+        await world.classify(cat)
+    assert isinstance(caught.value, StorageUnavailable)
+    assert world.journal.undrained_records == 0
+
+
+async def test_accepted_does_not_wait_for_the_disk_but_reaches_it(world: World, cat: bytes) -> None:
+    record = (await world.classify(cat, ack=AckLevel.ACCEPTED)).record
+    await world.classifier.close()
+    assert world.journal.undrained(record.id) == record
+
+
+async def test_stored_waits_until_the_drain_has_stored(world: World, cat: bytes) -> None:
+    waiting = asyncio.create_task(world.classify(cat, ack=AckLevel.STORED))
+    batch = await anext(aiter(world.journal.batches()))
+    assert not waiting.done()
+    await world.journal.commit(batch)
+    assert (await waiting).record.id == batch[0].id
+
+
+async def test_a_blob_that_is_not_there_is_not_found(world: World) -> None:
+    with pytest.raises(RecordNotFound):
+        await world.blobs.get("uploads/aa/none.jpg")
