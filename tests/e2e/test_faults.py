@@ -145,6 +145,16 @@ def test_what_was_acknowledged_survives_a_killed_gateway(own_stack: Stack, cat: 
         assert missing(again, load.acknowledged) == []
 
 
+def test_nothing_is_orphaned_when_the_supervisor_is_killed(own_stack: Stack, cat: bytes, tmp_path: Path) -> None:
+    with Load(own_stack, cat) as load:
+        served_again(load)
+        family = [*children(own_stack.process.pid)]
+        own_stack.process.kill()
+        wait_until(lambda: not any(name_of(pid) for pid in family))
+    with running_stack(tmp_path) as again:
+        assert missing(again, load.acknowledged) == []
+
+
 def is_gateway(pid: int) -> bool:
     return b"gateway" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
