@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import Final
-
 from pydantic import BaseModel, ConfigDict, Field
 
-MANIFEST_NAME: Final = "release.json"
-TAXONOMY_NAME: Final = "taxonomy.csv"
-"""Both lie in the version folder of the ``animals`` model, beside the code that reads them."""
+from contract.manifest import identity_of
 
 
 class _Frozen(BaseModel):
@@ -61,5 +56,5 @@ class Release(_Frozen):
 
     @property
     def identity(self) -> str:
-        """``name@digest``: 12 hex digits of the SHA-256 of :meth:`to_json`."""
-        return f"{self.name}@{hashlib.sha256(self.to_json().encode()).hexdigest()[:12]}"
+        """:func:`contract.manifest.identity_of` this manifest."""
+        return identity_of(self.name, self.to_json())

@@ -80,19 +80,31 @@ class ModelServer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class BlobInfo:
-    """What a blob store knows of one blob."""
+class StagedBlob(Protocol):
+    """Bytes that are written and have no name yet. Exactly one of the two is called; both survive being cancelled."""
 
-    name: str
-    size_bytes: int
+    async def commit(self) -> None:
+        """Give the bytes their name, durably. Raises StorageUnavailable."""
+        ...
+
+    async def discard(self) -> None:
+        """Drop the bytes; a blob that had the name before stays. Raises StorageUnavailable."""
+        ...
 
 
 class BlobStore(Protocol):
-    """Photos by name. Names are chosen by content (SHA-256), so a second put of the same name is the same bytes."""
+    """Photos by name. Names are chosen by content (SHA-256), so a second put of the same name is the same bytes.
+
+    Two steps, so that a photo can be written while the model works on it and leaves nothing behind if it is
+    refused (on Blob Storage: stage block, commit block list).
+    """
+
+    async def stage(self, name: str, data: bytes) -> StagedBlob:
+        """Write durably, without the name. Must be awaited to its end. Raises StorageUnavailable."""
+        ...
 
     async def put(self, name: str, data: bytes) -> None:
-        """Store durably; a no-op if the name exists. Raises StorageUnavailable."""
+        """Stage and commit; a no-op if the name exists. Raises StorageUnavailable."""
         ...
 
     async def get(self, name: str) -> bytes:

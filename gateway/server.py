@@ -27,7 +27,8 @@ from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_
 from contract.answer import AnswerReader
 from contract.generated.bestiary.v1 import bestiary_pb2
 from contract.generated.bestiary.v1.bestiary_pb2_grpc import add_BestiaryServicer_to_server
-from contract.release import MANIFEST_NAME, TAXONOMY_NAME, Release
+from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME
+from contract.release import Release
 from contract.taxonomy import parse_taxonomy
 from gateway.admission import Admission
 from gateway.classify import Classifier

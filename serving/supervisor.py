@@ -22,7 +22,7 @@ PROBE_INTERVAL_S: Final = 1.0
 DEAF_AFTER: Final = 5
 """Liveness probes in a row that may fail (each waits 2 s) before the server counts as hung and is killed."""
 
-BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
+BACKOFF_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 """Wait before the first, second, ... restart in a row; the last repeats."""
 
 STEADY_AFTER_S: Final = 60.0

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from serving.errors import PreflightError, TritonStartError
+from serving.repository import needs_completion
 from serving.wheel import Layout
 
 PR_SET_PDEATHSIG: Final = 1
@@ -74,6 +75,8 @@ def command(layout: Layout, options: ServerOptions) -> list[str]:
         "--exit-timeout-secs=10",
         f"--backend-config=python,shm-region-prefix-name={options.shm_prefix}",
     ]
+    if not needs_completion(options.repository, options.config_name):
+        arguments.append("--disable-auto-complete-config")
     if options.config_name:
         arguments.append(f"--model-config-name={options.config_name}")
     return arguments

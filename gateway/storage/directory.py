@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -20,6 +20,46 @@ _UNFINISHED: Final = ".unfinished"
 """Where puts write before they rename. One folder, so that opening need not search millions of photos for leftovers."""
 
 _T = TypeVar("_T")
+
+
+_Call = Callable[[Callable[[], None]], Coroutine[None, None, None]]
+
+
+class StagedFile:
+    """A written file waiting for its name (the StagedBlob port); ``fd`` None where the blob is there already."""
+
+    def __init__(self, call: _Call, path: Path, fd: int | None, temporary: Path | None) -> None:
+        self._call, self._path, self._fd, self._temporary = call, path, fd, temporary
+
+    async def commit(self) -> None:
+        """Give the bytes their name and fsync it. Raises StorageUnavailable."""
+        await self._call(self._commit)
+
+    async def discard(self) -> None:
+        """Remove the bytes. Raises StorageUnavailable."""
+        if self._fd is not None and self._temporary is not None:
+            fd, temporary = self._fd, self._temporary
+            await self._call(lambda: _drop(fd, temporary))
+
+    def _commit(self) -> None:
+        if self._fd is not None and self._temporary is not None:
+            try:
+                self._temporary.replace(self._path)
+            except OSError:
+                self._temporary.unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(self._fd)
+        # Also where the blob was there: its bytes were durable before it got its name, but whoever is putting
+        # it now may not have made the name durable yet.
+        fsync_directory(self._path.parent)
+
+
+def _drop(fd: int, temporary: Path) -> None:
+    try:
+        temporary.unlink(missing_ok=True)
+    finally:
+        os.close(fd)
 
 
 class DirectoryBlobStore:
@@ -39,13 +79,18 @@ class DirectoryBlobStore:
         except OSError as error:
             raise StorageUnavailable(f"The photo directory {root} cannot be used: {error}.") from error
 
-    async def put(self, name: str, data: bytes) -> None:
-        """Store durably; a no-op if a blob of this name and size exists.
+    async def stage(self, name: str, data: bytes) -> StagedFile:
+        """Write and fsync the bytes under no name yet; nothing is written if a blob of this name and size exists.
 
         Raises InvalidRequest if the name is not a plain relative path, StorageUnavailable.
         """
         path = self._path(name)
-        await self._call(lambda: self._put(path, data))
+        fd, temporary = await self._call(lambda: self._stage(path, data))
+        return StagedFile(self._call, path, fd, temporary)
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Stage and commit. Raises as :meth:`stage`."""
+        await (await self.stage(name, data)).commit()
 
     async def get(self, name: str) -> bytes:
         """The bytes. Raises RecordNotFound, InvalidRequest, StorageUnavailable."""
@@ -68,30 +113,25 @@ class DirectoryBlobStore:
         if self._closed:
             raise StorageUnavailable("The photo store is closed.")
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            # Shielded: work that was begun ends, whoever stops waiting for it.
+            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, work))
         except OSError as error:
             raise StorageUnavailable("The photo store cannot be used right now. Retry later.") from error
 
-    def _put(self, path: Path, data: bytes) -> None:
+    def _stage(self, path: Path, data: bytes) -> tuple[int, Path] | tuple[None, None]:
         self._make_directory(path.parent)
         if path.is_file() and path.stat().st_size == len(data):
-            # Its bytes were durable before it got its name, but whoever is putting it now may not have
-            # made the name durable yet.
-            fsync_directory(path.parent)
-            return
+            return None, None
         temporary = self._unfinished / f"{uuid.uuid4().hex}.tmp"
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)  # says to another process that opens the store: this is no leftover
             write_all(fd, data)
             os.fsync(fd)
-            temporary.replace(path)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            _drop(fd, temporary)
             raise
-        finally:
-            os.close(fd)
-        fsync_directory(path.parent)
+        return fd, temporary
 
     def _make_directory(self, directory: Path) -> None:
         """Once per process and directory, fsync the names on the way to it too: that it exists does not say that

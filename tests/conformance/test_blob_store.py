@@ -73,3 +73,20 @@ async def test_after_close_everything_is_unavailable(store: BlobStore) -> None:
         await store.put("b.jpg", b"x")
     with pytest.raises(StorageUnavailable):
         await store.get("a.jpg")
+
+
+async def test_staged_bytes_have_a_name_only_after_commit(store: BlobStore) -> None:
+    staged = await store.stage("uploads/ab/abcd.jpg", b"photo")
+    with pytest.raises(RecordNotFound):
+        await store.get("uploads/ab/abcd.jpg")
+    await staged.commit()
+    assert await store.get("uploads/ab/abcd.jpg") == b"photo"
+
+
+async def test_discarding_leaves_a_blob_that_was_there(store: BlobStore) -> None:
+    await (await store.stage("uploads/ab/new.jpg", b"photo")).discard()
+    with pytest.raises(RecordNotFound):
+        await store.get("uploads/ab/new.jpg")
+    await store.put("uploads/ab/abcd.jpg", b"photo")
+    await (await store.stage("uploads/ab/abcd.jpg", b"photo")).discard()
+    assert await store.get("uploads/ab/abcd.jpg") == b"photo"

@@ -8,8 +8,9 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME
 from contract.preprocessing import IMAGE_SIZE
-from contract.release import MANIFEST_NAME, TAXONOMY_NAME, Release
+from contract.release import Release
 from contract.taxonomy import NO_ANIMAL, parse_taxonomy
 from contract.tensors import (
     ANIMALS,

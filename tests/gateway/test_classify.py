@@ -191,3 +191,21 @@ async def test_stored_waits_until_the_drain_has_stored(world: World, cat: bytes)
 async def test_a_blob_that_is_not_there_is_not_found(world: World) -> None:
     with pytest.raises(RecordNotFound):
         await world.blobs.get("uploads/aa/none.jpg")
+
+
+async def test_a_photo_that_was_not_answered_leaves_no_bytes_behind(world: World, cat: bytes, tmp_path: Path) -> None:
+    world.model.answer = lambda: failed_row(PhotoStatus.TRUNCATED)
+    for _ in range(3):
+        with pytest.raises(PhotoRejected):
+            await world.classify(cat)
+    await world.classifier.close()
+    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+
+
+async def test_a_refused_photo_does_not_take_an_answered_one_with_it(world: World, cat: bytes) -> None:
+    record = (await world.classify(cat)).record
+    world.model.answer = lambda: failed_row(PhotoStatus.TRUNCATED)
+    with pytest.raises(PhotoRejected):
+        await world.classify(cat)
+    await world.classifier.close()
+    assert await world.blobs.get(record.photo.blob) == cat

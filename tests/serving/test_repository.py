@@ -1,0 +1,28 @@
+"""Whether a repository's configurations are whole is known before Triton starts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from serving.repository import needs_completion
+from tests.support.stack import ROOT
+
+REPOSITORY = ROOT / "model_repository"
+
+
+def test_the_shipped_repository_is_whole_in_every_profile() -> None:
+    for name in ("", "cpu-dali", "gpu"):
+        assert not needs_completion(REPOSITORY, name)
+
+
+def test_a_silent_or_broken_configuration_is_left_to_triton(tmp_path: Path) -> None:
+    copy = tmp_path / "repository"
+    shutil.copytree(REPOSITORY, copy)
+    config = copy / "classifier" / "config.pbtxt"
+    config.write_text('backend: "onnxruntime"\n')
+    assert needs_completion(copy, "")
+    config.write_text("{ not protobuf")
+    assert needs_completion(copy, "")
+    config.unlink()
+    assert needs_completion(copy, "")
