@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +29,11 @@ _CONFIG_NAMES = {"default": "", "dali": "cpu-dali"}
 def up(
     repository: Annotated[Path, typer.Option(help="Model repository to serve.")] = Path("model_repository"),
     data: Annotated[Path, typer.Option(help="Where photos, journal, results and logs are kept.")] = Path("var"),
-    http_port: Annotated[int, typer.Option(envvar="BESTIARY_HTTP_PORT", help="HTTP.")] = 8080,
-    grpc_port: Annotated[int, typer.Option(envvar="BESTIARY_GRPC_PORT", help="gRPC.")] = 8081,
-    triton_port: Annotated[int, typer.Option(help="Triton takes this port (HTTP) and the next two.")] = 8000,
+    http_port: Annotated[int, typer.Option(envvar="BESTIARY_HTTP_PORT", min=1, max=65535, help="HTTP.")] = 8080,
+    grpc_port: Annotated[int, typer.Option(envvar="BESTIARY_GRPC_PORT", min=1, max=65535, help="gRPC.")] = 8081,
+    triton_port: Annotated[
+        int, typer.Option(min=1, max=65533, help="Triton takes this port (HTTP) and the next two.")
+    ] = 8000,
     preprocess: Annotated[str, typer.Option(help="Decoder: default (shrink-on-load) or dali.")] = "default",
 ) -> None:
     """Start everything on loopback and stay until Ctrl-C.
@@ -79,7 +82,9 @@ class Stack:
         """Start, say where everything is, wait for a signal, stop in order. Returns the exit code."""
         if not self._triton.repository.is_dir():
             raise PreflightError(f"There is no model repository at {self._triton.repository}: give --repository.")
+        _check_distinct(self._http_port, self._grpc_port, self._triton)
         check_ports("127.0.0.1", {"HTTP": self._http_port, "gRPC": self._grpc_port})
+        lock = _lock(self._data / "run")
         layout = lay_out(self._data / "run" / "backends")
         supervisor = Supervisor(layout, self._triton, self._status_file)
         stopping = _stop_event()
@@ -89,14 +94,15 @@ class Stack:
                 return 0
             gateway = await self._start_gateway()
             try:
-                return await self._serve(gateway, stopping)
+                return await self._serve(gateway, supervisor, stopping)
             finally:
                 await _stop(gateway)
         finally:
             await supervisor.close()
+            os.close(lock)
 
-    async def _serve(self, gateway: asyncio.subprocess.Process, stopping: asyncio.Event) -> int:
-        died = asyncio.create_task(gateway.wait())
+    async def _serve(self, gateway: asyncio.subprocess.Process, supervisor: Supervisor, stopping: asyncio.Event) -> int:
+        died = asyncio.create_task(_first(gateway.wait(), supervisor.gave_up()))
         ready = asyncio.create_task(self._wait_ready())
         stop = asyncio.create_task(stopping.wait())
         try:
@@ -111,7 +117,7 @@ class Stack:
         if stopping.is_set():
             print("Stopping: finishing what was admitted ...", file=sys.stderr, flush=True)
             return 0
-        print("bestiary up: the gateway died; its last words are above.", file=sys.stderr)
+        print("bestiary up: a part died; its last words are above.", file=sys.stderr)
         return 1
 
     async def _start_gateway(self) -> asyncio.subprocess.Process:
@@ -134,7 +140,7 @@ class Stack:
 
     async def _wait_ready(self) -> None:
         deadline = asyncio.get_running_loop().time() + GATEWAY_START_S
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(trust_env=False) as client:
             while True:
                 try:
                     if (await client.get(f"{self._url}/readyz", timeout=2)).is_success:
@@ -159,6 +165,36 @@ class Stack:
             f"Try:  curl --data-binary @photo.jpg {self._url}/v1/classifications",
             flush=True,
         )
+
+
+def _check_distinct(http_port: int, grpc_port: int, triton: ServerOptions) -> None:
+    ports = (http_port, grpc_port, triton.http_port, triton.grpc_port, triton.metrics_port)
+    if len(set(ports)) < len(ports):
+        raise PreflightError(f"Five different ports are needed and these are not: {', '.join(map(str, ports))}.")
+
+
+def _lock(folder: Path) -> int:
+    """Hold the data directory: a second `up` on it would take the first one's backends away. Returns the fd."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise PreflightError(
+            f"Another `bestiary up` uses {folder.parent.resolve()}: stop it, or give this one its own --data."
+        ) from None
+    return fd
+
+
+async def _first(*works: Coroutine[None, None, object]) -> None:
+    """Return when the first of ``works`` does; the others are cancelled."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def _unless(stopping: asyncio.Event, work):  # type: ignore[no-untyped-def]  # any coroutine

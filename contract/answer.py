@@ -12,7 +12,7 @@ from contract.photo_status import PhotoStatus
 from contract.record import Box, SpeciesScore, Verdict
 from contract.release import Thresholds
 from contract.taxonomy import NO_ANIMAL, Leaf, Taxonomy
-from contract.tensors import TensorSpec
+from contract.tensors import MAX_BATCH, TOP_K, TensorSpec
 
 _FORMATS = {"FP32": "f", "INT32": "i"}
 
@@ -165,10 +165,14 @@ def _filled(spec: TensorSpec, value: int) -> bytes:
     return struct.pack(f"<{size}{_FORMATS[spec.datatype]}", *([value] * size))
 
 
-def split_strings(data: bytes) -> list[bytes]:
-    """The elements of a raw BYTES tensor. Raises ContractBroken if a length does not fit."""
-    elements, at = [], 0
+def split_strings(data: bytes, limit: int = MAX_BATCH * TOP_K) -> list[bytes]:
+    """The elements of a raw BYTES tensor. Raises ContractBroken if a length does not fit or there are more than
+    ``limit``."""
+    elements: list[bytes] = []
+    at = 0
     while at < len(data):
+        if len(elements) == limit:
+            raise ContractBroken(f"a BYTES tensor has more than {limit} elements")
         if at + 4 > len(data):
             raise ContractBroken("a BYTES tensor ends inside a length")
         (length,) = struct.unpack_from("<I", data, at)

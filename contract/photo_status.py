@@ -35,7 +35,7 @@ _ADVICE: dict[PhotoStatus, str] = {
     PhotoStatus.UNSUPPORTED_FORMAT: "This image format is not read here. Convert the photo to JPEG, PNG or WebP.",
     PhotoStatus.TRUNCATED: "The photo ends before its picture does. Copy or upload it again from the original.",
     PhotoStatus.CORRUPT: "The photo is damaged and cannot be decoded. Send it again from the original.",
-    PhotoStatus.TOO_MANY_PIXELS: "The photo has too many pixels. Scale it down to 100 megapixels or less.",
+    PhotoStatus.TOO_MANY_PIXELS: "The photo has too many pixels. Send at most 100 megapixels (40 if not JPEG).",
     PhotoStatus.TOO_SMALL: "The photo is too small to show an animal. Send one of at least 8 x 8 pixels.",
     PhotoStatus.TOO_MANY_BYTES: "The photo has too many bytes. Send a smaller file or re-encode it as JPEG.",
 }

@@ -23,6 +23,9 @@ SCALE: Final = 127.5
 MAX_PIXELS: Final = 100_000_000
 """A header that claims more (width x height) is refused before anything is decoded (decompression bomb)."""
 
+MAX_PIXELS_FULL_DECODE: Final = 40_000_000
+"""The same for formats that cannot be decoded at a reduced scale, all but JPEG: they cost seconds of a core."""
+
 MIN_SIDE: Final = 8
 """A photo with a side shorter than this (pixels) holds no animal that anybody could name."""
 

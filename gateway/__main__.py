@@ -8,6 +8,7 @@ import sys
 import uvloop
 from pydantic import ValidationError
 
+from contract.manifest import MANIFEST_NAME
 from gateway.errors import BestiaryError
 from gateway.server import serve
 from gateway.settings import Settings
@@ -17,6 +18,11 @@ def main() -> int:
     """Exit code: 0 stopped by a signal, 2 it could not start (one sentence on stderr)."""
     try:
         settings = Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        print(f"gateway: BESTIARY_{str(first['loc'][0]).upper()}: {first['msg']}.", file=sys.stderr)
+        return 2
+    try:
         logging.basicConfig(
             level=settings.log_level.upper(),
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -24,8 +30,12 @@ def main() -> int:
         )
         uvloop.run(serve(settings))
     except ValidationError as error:
-        first = error.errors()[0]
-        print(f"gateway: BESTIARY_{str(first['loc'][0]).upper()}: {first['msg']}.", file=sys.stderr)
+        manifest = settings.release_dir / MANIFEST_NAME
+        print(
+            f"gateway: {manifest} is not a release manifest ({error.error_count()} faults): export the release "
+            "again, or set BESTIARY_RELEASE_DIR.",
+            file=sys.stderr,
+        )
         return 2
     except (BestiaryError, OSError, ValueError) as error:
         print(f"gateway: {error}", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from contract.photo_status import PhotoStatus
@@ -13,8 +13,18 @@ from gateway.errors import InvalidRequest, NotReady, Overloaded, PhotoRejected
 class Admission:
     """Counts the photos in work and refuses what does not fit. One event loop only."""
 
-    def __init__(self, *, max_inflight: int, max_photo_bytes: int, default_timeout_s: float, max_timeout_s: float):
+    def __init__(
+        self,
+        *,
+        max_inflight: int,
+        max_photo_bytes: int,
+        max_held_bytes: int,
+        default_timeout_s: float,
+        max_timeout_s: float,
+    ) -> None:
         self.max_photo_bytes = max_photo_bytes
+        self._max_held_bytes = max_held_bytes
+        self._held_bytes = 0
         self._max_inflight = max_inflight
         self._default_timeout_s = default_timeout_s
         self._max_timeout_s = max_timeout_s
@@ -61,6 +71,29 @@ class Admission:
         if not asked_s > 0:
             raise InvalidRequest("The timeout must be a positive number.")
         return min(asked_s, self._max_timeout_s)
+
+    @contextmanager
+    def hold(self) -> Iterator[Callable[[int], None]]:
+        """Count the bytes that a request keeps in memory, from its first chunk until it is answered.
+
+        Gives a function that takes a number of bytes more. It raises Overloaded when all requests together hold
+        too much, so that slow or many uploads cost bounded memory; NotReady when nothing is admitted.
+        """
+        if not self._open:
+            raise NotReady("The service is starting or shutting down: try again shortly.", retry_after_s=1.0)
+        held = 0
+
+        def take(size_bytes: int) -> None:
+            nonlocal held
+            if self._held_bytes + size_bytes > self._max_held_bytes:
+                raise Overloaded("Too many photos are being uploaded: try again shortly.", retry_after_s=1.0)
+            held += size_bytes
+            self._held_bytes += size_bytes
+
+        try:
+            yield take
+        finally:
+            self._held_bytes -= held
 
     @contextmanager
     def admit(self) -> Iterator[None]:

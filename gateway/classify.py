@@ -178,10 +178,11 @@ class Classifier:
         finally:
             self._observe(stage, self._clock.monotonic() - started)
 
-    async def close(self) -> None:
-        """Wait for what goes on without a caller: keeping ``accepted`` records, dropping refused photos."""
-        while self._background:
-            await asyncio.wait(self._background)
+    async def close(self, timeout_s: float) -> None:
+        """Wait at most so long for what goes on without a caller: keeping ``accepted`` records, dropping refused
+        photos."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=timeout_s)
 
 
 async def _discard(staging: asyncio.Task[StagedBlob]) -> None:

@@ -9,13 +9,11 @@ next start.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.metadata
 import ipaddress
 import logging
 import signal
 import socket
-from collections.abc import Iterator
 
 import grpc
 import uvicorn
@@ -35,7 +33,8 @@ from gateway.classify import Classifier
 from gateway.clock import SystemClock
 from gateway.edge.grpc.bestiary import BestiaryGrpc
 from gateway.edge.grpc.kserve import KServeGrpc
-from gateway.edge.http.app import create_app
+from gateway.edge.http.app import HttpOptions, create_app
+from gateway.edge.http.listener import BoundedHttp, Listener
 from gateway.metrics import Metrics
 from gateway.service import Service
 from gateway.settings import Settings
@@ -52,6 +51,9 @@ log = logging.getLogger(__name__)
 GRPC_MESSAGE_ROOM = 2
 """gRPC takes messages of this many times the photo limit, so that the refusal of a large photo is ours."""
 
+GRPC_CALLS = 4
+"""gRPC calls at once, as a multiple of ``max_inflight``: streams and reads are calls too. More are refused."""
+
 VERSION = importlib.metadata.version("bestiary")
 
 
@@ -67,6 +69,7 @@ class Gateway:
         self._admission = Admission(
             max_inflight=settings.max_inflight,
             max_photo_bytes=settings.max_photo_bytes,
+            max_held_bytes=settings.max_held_bytes,
             default_timeout_s=settings.default_timeout_s,
             max_timeout_s=settings.max_timeout_s,
         )
@@ -104,16 +107,20 @@ class Gateway:
 
     async def stop(self) -> None:
         """Stop in order, inside ``drain_timeout_s``; see the module's docstring."""
-        limit_s = self._settings.drain_timeout_s
+        ends = self._clock.monotonic() + self._settings.drain_timeout_s
+
+        def left_s() -> float:
+            return max(0.1, ends - self._clock.monotonic())
+
         self._admission.stop()
         await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         try:
-            await asyncio.wait_for(self._admission.idle(), limit_s)
+            await asyncio.wait_for(self._admission.idle(), left_s())
         except TimeoutError:
-            log.error("%d photos were still in work after %.0f s and are given up", self._admission.inflight, limit_s)
-        await asyncio.gather(self._grpc.stop(grace=1.0), self._stop_http())
-        await self._classifier.close()
-        await self._drain.close(limit_s)
+            log.error("%d photos were still in work at the limit and are given up", self._admission.inflight)
+        await asyncio.gather(self._grpc.stop(grace=min(1.0, left_s())), self._stop_http())
+        await self._classifier.close(left_s())
+        await self._drain.close(left_s())
         await self._journal.close()
         await self._store.close()
         await self._blobs.close()
@@ -136,10 +143,11 @@ class Gateway:
 
     async def _start_grpc(self) -> grpc.aio.Server:
         server = grpc.aio.server(
+            maximum_concurrent_rpcs=GRPC_CALLS * self._settings.max_inflight,
             options=(
                 ("grpc.max_receive_message_length", GRPC_MESSAGE_ROOM * self._settings.max_photo_bytes),
                 ("grpc.so_reuseport", 0),
-            )
+            ),
         )
         add_BestiaryServicer_to_server(BestiaryGrpc(self._service), server)
         add_GRPCInferenceServiceServicer_to_server(KServeGrpc(self._service, self._triton, VERSION), server)
@@ -153,7 +161,13 @@ class Gateway:
             reflection.SERVICE_NAME,
         )
         reflection.enable_server_reflection(names, server)
-        self.grpc_port = server.add_insecure_port(f"{self._settings.host}:{self._settings.grpc_port}")
+        address = f"{self._settings.host}:{self._settings.grpc_port}"
+        try:
+            self.grpc_port = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(
+                f"gRPC cannot listen on {address}: stop what listens there or choose another port."
+            ) from error
         await server.start()
         return server
 
@@ -162,15 +176,17 @@ class Gateway:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((self._settings.host, self._settings.http_port))
         self.http_port = listener.getsockname()[1]
+        options = HttpOptions(VERSION, self._settings.upload_timeout_s, self._settings.allowed_hosts)
         config = uvicorn.Config(
-            create_app(self._service, self._metrics, self._refresh_gauges, VERSION),
+            create_app(self._service, self._metrics, self._refresh_gauges, options),
+            http=BoundedHttp,
             log_level="warning",
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=2,
             server_header=False,
         )
-        server = _Uvicorn(config)
+        server = Listener(config)
         task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
         while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn offers no event for it
             await asyncio.sleep(0.01)
@@ -188,14 +204,6 @@ class Gateway:
         metrics.journal_appended.set(journal.stats.appended_records)
         metrics.journal_fsyncs.set(journal.stats.groups)
         metrics.dead_letters.set(self._drain.stats.dead_letters)
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn without its signal handlers: this process has one way to stop, and it drains first."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def refuse_open_bind(host: str) -> None:

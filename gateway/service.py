@@ -15,6 +15,7 @@ from gateway.errors import BestiaryError, InvalidRequest
 from gateway.metrics import Metrics
 from gateway.ports import BlobStore, Clock, Journal, ListQuery, ModelServer, Page, ResultStore
 
+MAX_FILENAME = 1024
 MAX_PAGE = 500
 DEFAULT_PAGE = 50
 
@@ -74,7 +75,7 @@ class Service:
             self.admission.check_size(len(photo))
             with self.admission.admit():
                 result = await self._classifier.classify(
-                    Request(photo=photo, deadline=deadline, filename=filename, ack=ack or self._default_ack)
+                    Request(photo=photo, deadline=deadline, filename=plain(filename), ack=ack or self._default_ack)
                 )
             outcome = "ok"
             return result
@@ -124,6 +125,11 @@ class Service:
             return f"{status['state']} (restarts: {status['restarts']}, last exit: {status['last_exit']})"
         except (OSError, ValueError, KeyError, TypeError):
             return unknown
+
+
+def plain(filename: str | None) -> str | None:
+    """A file name that can be stored: valid Unicode, at most MAX_FILENAME characters."""
+    return filename[:MAX_FILENAME].encode(errors="replace").decode() if filename else None
 
 
 def parse_id(text: str) -> UUID:

@@ -40,8 +40,17 @@ class Settings(BaseSettings):
     max_photo_bytes: int = Field(MAX_PHOTO_BYTES, ge=1024)
     """A larger photo is refused, as soon as its size is known."""
 
-    max_inflight: int = Field(256, ge=1)
-    """Photos being worked on at once; one more is refused with a retry hint."""
+    max_inflight: int = Field(64, ge=1)
+    """Photos being worked on at once; one more is refused with a retry hint. About a second's work for two cores."""
+
+    max_held_bytes: int = Field(512 << 20, ge=1 << 20)
+    """Bytes of photos in memory at once, half-uploaded ones included; one more is refused with a retry hint."""
+
+    upload_timeout_s: float = Field(60.0, gt=0)
+    """How long a body may take to arrive, seconds."""
+
+    allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
+    """Names in the Host header that are served, so that no web page elsewhere can read results by renaming itself."""
 
     default_timeout_s: float = Field(10.0, gt=0)
     """Deadline of a caller that gives none, seconds."""

@@ -17,12 +17,10 @@ from PIL import Image
 
 from contract.photo_status import PhotoError, PhotoStatus
 from contract.preprocessing import IMAGE_SIZE
-from imaging.header import open_checked, orientation_of
+from imaging.header import GARBLED, TRANSPOSED_FROM, format_of, open_checked, read_exif
 
 Pixels = npt.NDArray[np.uint8]
 """Height x width x 3, RGB, 0..255."""
-
-_TRANSPOSED_FROM = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +39,21 @@ def decode_photo(data: bytes, size: int = IMAGE_SIZE) -> Decoded:
     Raises PhotoError with any status but OK and TOO_MANY_BYTES.
     """
     with open_checked(data) as image:
-        orientation = orientation_of(image)
+        orientation = read_exif(image).orientation
         width, height = image.size
-        if image.format == "JPEG" and image.mode in ("RGB", "L"):
+        if format_of(image) == "JPEG" and image.mode in ("RGB", "L"):
             pixels = _decode_jpeg(data, image, size)
         else:
             pixels = _decode_with_pillow(image, size)
     resized = _resize(pixels, size)
-    if orientation >= _TRANSPOSED_FROM:
+    if orientation >= TRANSPOSED_FROM:
         width, height = height, width
     return Decoded(upright(resized, orientation), width, height)
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:
     """Apply an EXIF orientation (1..8, EXIF 2.32 tag 0x0112) to pixels; contiguous result."""
-    if orientation >= _TRANSPOSED_FROM:
+    if orientation >= TRANSPOSED_FROM:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
@@ -100,7 +98,7 @@ def _decode_with_pillow(image: Image.Image, size: int) -> Pixels:
     try:
         image.draft(None, (size, size))  # shrink-on-load where the format can (CMYK JPEG)
         image.load()
-    except (OSError, SyntaxError, ValueError, EOFError, OverflowError, IndexError, KeyError, TypeError) as error:
+    except GARBLED as error:
         cut = "truncated" in str(error).lower() or isinstance(error, EOFError)
         raise PhotoError(PhotoStatus.TRUNCATED if cut else PhotoStatus.CORRUPT) from None
     except Image.DecompressionBombError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,13 +11,19 @@ from datetime import datetime
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from contract.photo_status import PhotoError, PhotoStatus
-from contract.preprocessing import FORMATS, MAX_PIXELS, MIN_SIDE
+from contract.preprocessing import FORMATS, MAX_PIXELS, MAX_PIXELS_FULL_DECODE, MIN_SIDE
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below with a typed error instead
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # grumbling about garbled EXIF, read as none
 
-_TRANSPOSED_FROM = 5
+TRANSPOSED_FROM = 5
 """EXIF orientations 5..8 swap width and height (EXIF 2.32, tag 0x0112)."""
+
+GARBLED = (
+    OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, struct.error,
+)  # fmt: skip
+"""What Pillow's parsers raise on garbled bytes, tried with thousands of mutated photos."""
 
 _ISO_MEDIA_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"jxl ")
 _KNOWN_BUT_UNREAD = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL ", b"8BPS", b"%PDF", b"<svg", b"FUJIFILMCCD-RAW")
@@ -39,12 +46,11 @@ def read_header(data: bytes) -> PhotoHeader:
     Raises PhotoError: EMPTY, NOT_AN_IMAGE, UNSUPPORTED_FORMAT, TOO_MANY_PIXELS, TOO_SMALL, CORRUPT.
     """
     with open_checked(data) as image:
-        exif = image.getexif()
-        orientation = _orientation(exif)
+        exif = read_exif(image)
         width, height = image.size
-        if orientation >= _TRANSPOSED_FROM:
+        if exif.orientation >= TRANSPOSED_FROM:
             width, height = height, width
-        return PhotoHeader(image.format or "", width, height, orientation, _capture_time(exif))
+        return PhotoHeader(format_of(image), width, height, exif.orientation, exif.captured_at)
 
 
 def open_checked(data: bytes) -> Image.Image:
@@ -57,20 +63,40 @@ def open_checked(data: bytes) -> Image.Image:
         raise PhotoError(PhotoStatus.TOO_MANY_PIXELS) from None
     except UnidentifiedImageError:
         raise PhotoError(_unidentified(data)) from None
-    except (OSError, ValueError, SyntaxError, EOFError, OverflowError, IndexError, KeyError, TypeError):
-        # Pillow's header parsers raise any of these on garbled bytes.
+    except GARBLED:
         raise PhotoError(PhotoStatus.CORRUPT) from None
     width, height = image.size
-    if width * height > MAX_PIXELS:
+    if width * height > (MAX_PIXELS if format_of(image) == "JPEG" else MAX_PIXELS_FULL_DECODE):
         raise PhotoError(PhotoStatus.TOO_MANY_PIXELS)
     if min(width, height) < MIN_SIDE:
         raise PhotoError(PhotoStatus.TOO_SMALL)
     return image
 
 
-def orientation_of(image: Image.Image) -> int:
-    """EXIF orientation, 1..8; 1 where it is absent or nonsense."""
-    return _orientation(image.getexif())
+def format_of(image: Image.Image) -> str:
+    """Pillow's name of the format; the multi-picture JPEGs of phones and some cameras (MPO) are JPEG."""
+    return "JPEG" if image.format == "MPO" else image.format or ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExifFacts:
+    """What EXIF says that matters here. A garbled block never costs the photo: it says nothing."""
+
+    orientation: int = 1
+    captured_at: datetime | None = None
+
+
+def read_exif(image: Image.Image) -> ExifFacts:
+    """Orientation 1..8 and capture time. Reads the header only: Pillow's ``getexif`` would decode a whole PNG."""
+    try:
+        if image.format == "TIFF":
+            exif = image.getexif()  # its tags are the header
+        else:
+            exif = Image.Exif()
+            exif.load(image.info.get("exif") or b"")
+        return ExifFacts(_orientation(exif), _capture_time(exif))
+    except GARBLED:
+        return ExifFacts()
 
 
 def _orientation(exif: Image.Exif) -> int:
@@ -84,8 +110,8 @@ def _capture_time(exif: Image.Exif) -> datetime | None:
         details = exif.get_ifd(ExifTags.IFD.Exif)
         text = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
         return datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S") if text else None
-    except (ValueError, OSError, SyntaxError, KeyError, TypeError):
-        return None  # a garbled date never costs the photo
+    except GARBLED:
+        return None  # the orientation may be whole all the same
 
 
 def _unidentified(data: bytes) -> PhotoStatus:

@@ -22,6 +22,10 @@ PROBE_INTERVAL_S: Final = 1.0
 DEAF_AFTER: Final = 5
 """Liveness probes in a row that may fail (each waits 2 s) before the server counts as hung and is killed."""
 
+MAIMED_AFTER: Final = 2
+"""Probes in a row that find a model's process dead. Triton 24.10 neither replaces it nor says that it is not ready,
+and answers every request that it hands to it with an error."""
+
 BACKOFF_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 """Wait before the first, second, ... restart in a row; the last repeats."""
 
@@ -70,6 +74,11 @@ class Supervisor:
         self._say("stopped")
         await self._end(timeout_s)
 
+    async def gave_up(self) -> None:
+        """Return if the watch ends by itself, which is a defect; cancel it to stop waiting."""
+        if self._watcher is not None:
+            await asyncio.wait({self._watcher})
+
     @property
     def pid(self) -> int | None:
         """Process id of the running Triton."""
@@ -99,22 +108,23 @@ class Supervisor:
                 try:
                     await self._launch()
                     break
-                except ServingError as error:
+                except (ServingError, OSError) as error:
                     self._last_exit = "did not start"
                     log.error("%s", error)
                     await self._end()
 
     async def _wait_dead_or_deaf(self, triton: TritonProcess) -> int:
         exited = asyncio.create_task(triton.wait())
-        failed = 0
+        failed = maimed = 0
         try:
             while True:
                 done, _ = await asyncio.wait({exited}, timeout=PROBE_INTERVAL_S)
                 if done:
                     return exited.result()
                 failed = 0 if await probe(self._options, "live") else failed + 1
-                if failed >= DEAF_AFTER:
-                    log.error("Triton has not answered %d probes in a row; ending it", failed)
+                maimed = maimed + 1 if triton.has_dead_children() else 0
+                if failed >= DEAF_AFTER or maimed >= MAIMED_AFTER:
+                    log.error("Triton has not answered %d probes or lost a model's process; ending it", failed)
                     triton.kill()
                     return await exited
         finally:
@@ -127,10 +137,13 @@ class Supervisor:
 
     def _say(self, state: str) -> None:
         status = Status(state, self.pid, self._restarts, self._last_exit, time.time())
-        self._status_file.parent.mkdir(parents=True, exist_ok=True)
         scratch = self._status_file.with_suffix(".tmp")
-        scratch.write_text(json.dumps(asdict(status)) + "\n")
-        scratch.replace(self._status_file)
+        try:
+            self._status_file.parent.mkdir(parents=True, exist_ok=True)
+            scratch.write_text(json.dumps(asdict(status)) + "\n")
+            scratch.replace(self._status_file)
+        except OSError as error:  # a full disk must not end the watch over Triton
+            log.error("the status file cannot be written: %s", error)
 
 
 def describe_exit(code: int) -> str:

@@ -164,6 +164,14 @@ class TritonProcess:
         if self.exit_code is None:
             self._process.kill()
 
+    def has_dead_children(self) -> bool:
+        """Whether a model's process has died and was not waited for: one that Triton ended itself is."""
+        for children in Path(f"/proc/{self.pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                if any(_is_zombie(child) for child in children.read_text().split()):
+                    return True
+        return False
+
     def complaint(self) -> str:
         """The last error lines of the log, for the person at the terminal."""
         path = self.options.log_file
@@ -206,6 +214,14 @@ def remove_shared_memory(prefix: str) -> None:
         region.unlink(missing_ok=True)
 
 
+def _is_zombie(pid: str) -> bool:
+    """Whether a process is dead and not waited for (state Z in proc(5), the field after the parenthesised name)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (OSError, IndexError):
+        return False
+
+
 def _regions(prefix: str) -> Iterator[Path]:
     return SHARED_MEMORY.glob(f"{prefix}*") if prefix else iter(())
 
@@ -214,4 +230,6 @@ def _log(path: Path | None) -> BinaryIO:
     if path is None:
         return Path(os.devnull).open("wb")
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        path.replace(path.with_name(path.name + ".1"))  # what the last one said before it died
     return path.open("wb")

@@ -18,6 +18,9 @@ from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, MAX_BATCH, PHOTO
 from gateway.errors import InvalidRequest, NotExposed, PhotoRejected, RecordNotFound
 from gateway.service import Service
 
+MAX_TIMEOUT_US = 86_400_000_000
+"""A day. What the service really honours is a setting; this only keeps numbers sane."""
+
 SHARED_MEMORY = "shared_memory_region"
 PLATFORM = "bestiary"
 
@@ -103,13 +106,13 @@ def photos_of(name: str, datatype: str, shape: Sequence[int], elements: Sequence
     if name != PHOTO.name or datatype != PHOTO.datatype:
         raise InvalidRequest(f"Send one input: name {PHOTO.name}, datatype {PHOTO.datatype}, shape [N, 1].")
     try:
-        photos = split_strings(elements) if isinstance(elements, bytes) else elements
+        photos = split_strings(elements, MAX_BATCH) if isinstance(elements, bytes) else elements
     except ContractBroken as error:
-        raise InvalidRequest(f"Input {PHOTO.name}: {error}.") from None
-    if list(shape) not in ([len(photos)], [len(photos), 1]):
-        raise InvalidRequest(f"Input {PHOTO.name} has {len(photos)} photos: its shape must be [{len(photos)}, 1].")
+        raise InvalidRequest(f"Input {PHOTO.name}: {error}. At most {MAX_BATCH} photos go into one call.") from None
     if len(photos) > MAX_BATCH:
         raise InvalidRequest(f"At most {MAX_BATCH} photos go into one call: send the rest in another.")
+    if list(shape) not in ([len(photos)], [len(photos), 1]):
+        raise InvalidRequest(f"Input {PHOTO.name} has {len(photos)} photos: its shape must be [{len(photos)}, 1].")
     return photos
 
 
@@ -133,7 +136,7 @@ def timeout_of(microseconds: Any) -> float | None:
     """Seconds from the protocol's ``timeout`` parameter (microseconds; 0 or None for the default)."""
     if not microseconds:
         return None
-    if not isinstance(microseconds, int) or microseconds < 0:
+    if not isinstance(microseconds, int) or not 0 < microseconds <= MAX_TIMEOUT_US:
         raise InvalidRequest("The parameter timeout is a positive number of microseconds.")
     return microseconds / 1e6
 

@@ -22,6 +22,7 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),  # Triton is inside; a proxy of the environment is for the way out
 )
 
 READY_TIMEOUT_S: Final = 1.0

@@ -33,6 +33,9 @@ def _answer(photos: Any) -> Any:
             status[row] = error.status
         except MemoryError:
             status[row] = PhotoStatus.TOO_MANY_PIXELS
+        except Exception as error:  # noqa: BLE001  # whatever a decoder does, the neighbours are answered
+            pb_utils.Logger.log_error(f"a photo of {len(photos[row])} bytes broke the decoder: {error!r}")
+            status[row] = PhotoStatus.CORRUPT
         else:
             images[row] = decoded.pixels
             sizes[row] = decoded.width, decoded.height

@@ -194,3 +194,48 @@ def test_a_caller_that_hangs_up_harms_nobody(stack: Stack, cat: bytes) -> None:
                 b"POST /v1/classifications HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + cat[:500]
             )
     assert post(stack, cat).status_code == 201
+
+
+@pytest.mark.parametrize("kind", ["cut", "flipped"])
+def test_a_damaged_png_is_typed(stack: Stack, cat_path: Path, kind: str) -> None:
+    png = encode(cat_path, "PNG")
+    middle = png.index(b"IDAT") + 1000
+    photo = png[: len(png) // 2] if kind == "cut" else png[:middle] + bytes([png[middle] ^ 0xFF]) + png[middle + 1 :]
+    answer = post(stack, photo)
+    assert answer.status_code == 422
+    assert answer.json()["code"] in {"truncated", "corrupt"}
+
+
+def test_headers_without_end_are_cut_off(stack: Stack, cat: bytes) -> None:
+    import socket
+
+    with socket.create_connection(("127.0.0.1", stack.http_port), timeout=30) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
+        with pytest.raises(OSError):
+            for _ in range(64):
+                connection.sendall(b"x" * 262_144)
+            if connection.recv(1) == b"":
+                raise ConnectionResetError
+    assert post(stack, cat).status_code == 201
+
+
+def test_another_host_name_is_refused(stack: Stack) -> None:
+    answer = httpx.get(f"{stack.url}/v1/classifications", headers={"Host": "evil.example"})
+    assert answer.status_code == 400
+
+
+def test_a_long_or_strange_file_name_is_kept_short(stack: Stack, cat: bytes) -> None:
+    answer = httpx.post(f"{stack.url}/v1/classifications", files={"photo": ("x" * 2000 + ".jpg", cat)}, timeout=30)
+    assert answer.status_code == 201
+    assert len(answer.json()["photo"]["filename"]) == 1024
+
+
+def test_times_without_a_zone_are_utc(stack: Stack) -> None:
+    answer = httpx.get(f"{stack.url}/v1/classifications", params={"since": "2026-01-01T00:00:00"})
+    assert answer.status_code == 200
+
+
+def test_a_timeout_beyond_reason_is_refused(stack: Stack, cat: bytes) -> None:
+    for value in ("0", "-5", "1" + "0" * 400, "soon"):
+        answer = httpx.post(f"{stack.url}/v1/classifications", content=cat, headers={"Bestiary-Timeout-Ms": value})
+        assert answer.status_code == 400

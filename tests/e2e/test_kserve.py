@@ -115,3 +115,34 @@ def test_a_malformed_request_says_what_to_do(stack: Stack, body: bytes) -> None:
     answer = httpx.post(f"{stack.url}/v2/models/animals/infer", content=body)
     assert answer.status_code == 400, answer.text
     assert answer.json()["code"] == "invalid_request"
+
+
+@pytest.mark.parametrize("header", ["\xb2", "9" * 5000, "-1", "999999"])
+def test_a_garbled_header_length_is_refused(stack: Stack, header: str) -> None:
+    answer = httpx.post(
+        f"{stack.url}/v2/models/animals/infer",
+        content=b"{}",
+        headers=[(b"Inference-Header-Content-Length", header.encode("latin-1"))],
+    )
+    assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize(
+    "extra", ['"id": "\\ud800"', '"parameters": {"timeout": 1e999}', '"parameters": {"timeout": 1' + "0" * 400 + "}"]
+)
+def test_hostile_values_are_refused_before_anything_is_kept(stack: Stack, cat: bytes, extra: str) -> None:
+    photo = base64.b64encode(cat).decode()
+    body = f'{{"inputs": [{{"name": "PHOTO", "shape": [1], "datatype": "BYTES", "data": ["{photo}"]}}], {extra}}}'
+    before = httpx.get(f"{stack.url}/metrics").text.count("journal")
+    answer = httpx.post(f"{stack.url}/v2/models/animals/infer", content=body.encode())
+    assert answer.status_code == 400, answer.text
+    assert before == httpx.get(f"{stack.url}/metrics").text.count("journal")
+
+
+def test_a_flood_of_empty_elements_is_refused(stack: Stack) -> None:
+    channel_options = [("grpc.max_send_message_length", -1)]
+    with over_grpc.InferenceServerClient(stack.grpc, channel_args=channel_options) as client:
+        tensor = over_grpc.InferInput("PHOTO", [1, 1], "BYTES")
+        tensor._raw_content = bytes(30_000_000)
+        with pytest.raises(InferenceServerException, match="At most 32 photos"):
+            client.infer("animals", [tensor])

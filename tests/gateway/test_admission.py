@@ -11,7 +11,7 @@ from gateway.errors import InvalidRequest, NotReady, Overloaded, PhotoRejected
 
 
 def admission() -> Admission:
-    return Admission(max_inflight=2, max_photo_bytes=2048, default_timeout_s=5, max_timeout_s=10)
+    return Admission(max_inflight=2, max_photo_bytes=2048, max_held_bytes=5000, default_timeout_s=5, max_timeout_s=10)
 
 
 async def test_nothing_is_admitted_before_start_and_after_stop() -> None:
@@ -64,3 +64,17 @@ def test_sizes_and_timeouts_have_limits() -> None:
     for nonsense in (0, -1, float("nan")):
         with pytest.raises(InvalidRequest):
             door.timeout_s(nonsense)
+
+
+async def test_bytes_in_memory_are_bounded_and_given_back() -> None:
+    door = admission()
+    with pytest.raises(NotReady), door.hold():
+        pass
+    door.start()
+    with door.hold() as take, door.hold() as take_too:
+        take(3000)
+        take_too(2000)
+        with pytest.raises(Overloaded):
+            take(1)
+    with door.hold() as take:
+        take(5000)

@@ -90,7 +90,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     journal = await FileJournal.open(tmp_path / "journal", SystemClock())
     made = World(tmp_path, journal)
     yield made
-    await made.classifier.close()
+    await made.classifier.close(10)
     await journal.close()
     await made.blobs.close()
 
@@ -176,7 +176,7 @@ async def test_a_photo_that_cannot_be_kept_is_not_acknowledged(world: World, cat
 
 async def test_accepted_does_not_wait_for_the_disk_but_reaches_it(world: World, cat: bytes) -> None:
     record = (await world.classify(cat, ack=AckLevel.ACCEPTED)).record
-    await world.classifier.close()
+    await world.classifier.close(10)
     assert world.journal.undrained(record.id) == record
 
 
@@ -198,7 +198,7 @@ async def test_a_photo_that_was_not_answered_leaves_no_bytes_behind(world: World
     for _ in range(3):
         with pytest.raises(PhotoRejected):
             await world.classify(cat)
-    await world.classifier.close()
+    await world.classifier.close(10)
     assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
 
 
@@ -207,5 +207,5 @@ async def test_a_refused_photo_does_not_take_an_answered_one_with_it(world: Worl
     world.model.answer = lambda: failed_row(PhotoStatus.TRUNCATED)
     with pytest.raises(PhotoRejected):
         await world.classify(cat)
-    await world.classifier.close()
+    await world.classifier.close(10)
     assert await world.blobs.get(record.photo.blob) == cat

@@ -114,3 +114,48 @@ def test_damage_of_any_kind_ends_in_a_picture_or_a_typed_error(
         assert decode_photo(damaged).pixels.shape == (IMAGE_SIZE, IMAGE_SIZE, 3)
     except PhotoError as error:
         assert error.status is not PhotoStatus.OK
+
+
+def spoiled_pngs(path: Path) -> dict[str, bytes]:
+    png = encode(path, "PNG")
+    middle = png.index(b"IDAT") + 1000
+    return {
+        "cut": png[: len(png) // 2],
+        "flipped": png[:middle] + bytes([png[middle] ^ 0xFF]) + png[middle + 1 :],
+    }
+
+
+@pytest.mark.parametrize("name", ["cut", "flipped"])
+def test_a_damaged_png_has_a_header_and_a_typed_decode_error(cat_path: Path, name: str) -> None:
+    data = spoiled_pngs(cat_path)[name]
+    assert (read_header(data).width, read_header(data).height) == (451, 300)
+    with pytest.raises(PhotoError) as caught:
+        decode_photo(data)
+    assert caught.value.status in {PhotoStatus.TRUNCATED, PhotoStatus.CORRUPT}
+
+
+@pytest.mark.parametrize(
+    "junk", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(60)]
+)
+def test_garbled_exif_never_costs_the_photo(cat: bytes, junk: bytes) -> None:
+    segment = b"\xff\xe1" + (len(junk) + 2).to_bytes(2, "big") + junk
+    photo = cat[:2] + segment + cat[2:]
+    assert read_header(photo).orientation == 1
+    assert decode_photo(photo).width == 451
+
+
+def test_the_multi_picture_jpeg_of_phones_is_a_jpeg(cat_path: Path) -> None:
+    buffer = io.BytesIO()
+    with Image.open(cat_path) as image:
+        first = image.convert("RGB")
+        first.save(buffer, "MPO", save_all=True, append_images=[first.resize((64, 64))])
+    assert read_header(buffer.getvalue()).format == "JPEG"
+    assert decode_photo(buffer.getvalue()).width == 451
+
+
+def test_formats_without_reduced_decoding_have_a_lower_limit() -> None:
+    from tests.support.photos import png_header
+
+    with pytest.raises(PhotoError) as caught:
+        read_header(png_header(8000, 8000))
+    assert caught.value.status is PhotoStatus.TOO_MANY_PIXELS

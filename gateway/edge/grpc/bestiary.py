@@ -10,7 +10,7 @@ import grpc
 from contract.generated.bestiary.v1 import bestiary_pb2 as pb
 from contract.generated.bestiary.v1.bestiary_pb2_grpc import BestiaryServicer
 from gateway.edge.grpc import messages
-from gateway.edge.grpc.failures import unary
+from gateway.edge.grpc.failures import guarded, unary
 from gateway.errors import BestiaryError
 from gateway.service import Service
 
@@ -38,9 +38,8 @@ class BestiaryGrpc(BestiaryServicer):
 
         async def answer(item: pb.ClassifyStreamRequest) -> None:
             try:
-                done = pb.ClassifyStreamResponse(
-                    key=item.key, classification=await self._classify(item.request, context)
-                )
+                record = await guarded(self._classify(item.request, context))
+                done = pb.ClassifyStreamResponse(key=item.key, classification=record)
             except BestiaryError as error:
                 done = pb.ClassifyStreamResponse(key=item.key, failure=messages.failure(error))
             replies.put_nowait(done)
@@ -81,13 +80,15 @@ class BestiaryGrpc(BestiaryServicer):
         )
 
     async def _classify(self, request: pb.ClassifyRequest, context: grpc.aio.ServicerContext) -> pb.Classification:
-        outcome = await self._service.classify(
-            request.photo,
-            edge="grpc",
-            timeout_s=time_left_s(context),
-            filename=request.filename or None,
-            ack=messages.ack_of(request.ack),
-        )
+        with self._service.admission.hold() as take:
+            take(len(request.photo))
+            outcome = await self._service.classify(
+                request.photo,
+                edge="grpc",
+                timeout_s=time_left_s(context),
+                filename=request.filename or None,
+                ack=messages.ack_of(request.ack),
+            )
         return messages.classification(outcome.record)
 
 

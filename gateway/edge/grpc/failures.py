@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
@@ -38,28 +38,35 @@ def to_status(error: BestiaryError) -> status_pb2.Status:
 
 async def fail(context: grpc.aio.ServicerContext, error: BestiaryError) -> NoReturn:
     """End the call with ``error``."""
+    if error.__cause__ is not None:
+        log.warning("%s (%s)", error.reason, " ".join(str(error.__cause__).split()))
     status = rpc_status.to_status(to_status(error))
     await context.abort(status.code, status.details, status.trailing_metadata)
     raise AssertionError("abort returned")  # it always raises
 
 
+async def guarded(work: Awaitable[Reply]) -> Reply:
+    """Await ``work``; what it raises is a BestiaryError, whatever went wrong, and nothing internal is in it."""
+    try:
+        return await work
+    except (BestiaryError, grpc.aio.AbortError):
+        raise
+    except Exception:
+        log.exception("unexpected error in a gRPC call")
+        raise BestiaryError("An internal error: tell the operator; the gateway's log has it.") from None
+
+
 Unary = Callable[[Any, Any, grpc.aio.ServicerContext], Awaitable[Reply]]
-Streaming = Callable[[Any, Any, grpc.aio.ServicerContext], AsyncIterator[Reply]]
 
 
 def unary(handler: Unary[Reply]) -> Unary[Reply]:
-    """Wrap a unary handler: BestiaryError becomes its status, anything else INTERNAL without a word of ours leaking."""
+    """Wrap a unary handler: errors become statuses."""
 
     @wraps(handler)
     async def wrapped(self: Any, request: Any, context: grpc.aio.ServicerContext) -> Reply:
         try:
-            return await handler(self, request, context)
+            return await guarded(handler(self, request, context))
         except BestiaryError as error:
             await fail(context, error)
-        except grpc.aio.AbortError:
-            raise
-        except Exception:
-            log.exception("unexpected error in %s", handler.__name__)
-            await fail(context, BestiaryError("An internal error: tell the operator; the gateway's log has it."))
 
     return wrapped

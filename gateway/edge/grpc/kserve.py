@@ -9,10 +9,10 @@ import grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceServicer
 
-from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, PHOTO
+from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, MAX_BATCH, PHOTO
 from gateway.edge import kserve
 from gateway.edge.grpc.bestiary import time_left_s
-from gateway.edge.grpc.failures import unary
+from gateway.edge.grpc.failures import guarded, unary
 from gateway.errors import BestiaryError, InvalidRequest, NotExposed
 from gateway.service import Service
 from gateway.triton.client import TritonClient
@@ -85,7 +85,7 @@ class KServeGrpc(GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonc
         """Request by request; a failed one is answered with its message and ends nothing."""
         async for request in requests:
             try:
-                response = pb.ModelStreamInferResponse(infer_response=await self._infer(request, context))
+                response = pb.ModelStreamInferResponse(infer_response=await guarded(self._infer(request, context)))
             except BestiaryError as error:
                 response = pb.ModelStreamInferResponse(error_message=str(error))
                 response.infer_response.id = request.id
@@ -93,7 +93,9 @@ class KServeGrpc(GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonc
 
     async def _infer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         kserve.check_model(request.model_name, request.model_version)
-        reply = await kserve.infer(self._service, _call(request, time_left_s(context)), "kserve_grpc")
+        with self._service.admission.hold() as take:
+            take(request.ByteSize())
+            reply = await kserve.infer(self._service, _call(request, time_left_s(context)), "kserve_grpc")
         response = pb.ModelInferResponse(
             model_name=ANIMALS, model_version=reply.version, id=request.id, raw_output_contents=reply.tensors.values()
         )
@@ -111,7 +113,7 @@ def _call(request: Any, time_left: float | None) -> kserve.InferCall:
     for parameters in (tensor.parameters, *(output.parameters for output in request.outputs)):
         kserve.check_parameters(parameters)
     raw = request.raw_input_contents
-    elements = raw[0] if raw else list(tensor.contents.bytes_contents)
+    elements = raw[0] if raw else tensor.contents.bytes_contents[: MAX_BATCH + 1]
     asked = kserve.timeout_of(request.parameters["timeout"].int64_param if "timeout" in request.parameters else 0)
     limits = [limit for limit in (asked, time_left) if limit is not None]
     return kserve.InferCall(

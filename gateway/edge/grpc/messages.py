@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from contract.generated.bestiary.v1 import bestiary_pb2 as pb
 from contract.record import AckLevel, Record, RecordStatus, SpeciesScore, Verdict
-from gateway.errors import BestiaryError
+from gateway.errors import BestiaryError, InvalidRequest
 from gateway.ports import ListQuery
 
 _ACK = {
@@ -69,13 +69,18 @@ def failure(error: BestiaryError) -> pb.Failure:
 def list_query(request: pb.ListClassificationsRequest) -> ListQuery:
     """The query in a list request."""
     verdict = _VERDICT_BACK.get(request.verdict)
+    try:
+        since = request.since.ToDatetime(UTC) if request.HasField("since") else None
+        until = request.until.ToDatetime(UTC) if request.HasField("until") else None
+    except (ValueError, OverflowError):
+        raise InvalidRequest("`since` and `until` must be times between the years 1 and 9999.") from None
     return ListQuery(
         limit=request.page_size,
         page_token=request.page_token,
         species=request.species,
         verdict=verdict.value if verdict else "",
-        since=request.since.ToDatetime(UTC) if request.HasField("since") else None,
-        until=request.until.ToDatetime(UTC) if request.HasField("until") else None,
+        since=since,
+        until=until,
     )
 
 

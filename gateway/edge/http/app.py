@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -12,6 +13,7 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from gateway.edge.http import kserve, rest
 from gateway.edge.http.problems import MEDIA_TYPE, Problem, problem
@@ -22,18 +24,28 @@ from gateway.service import Service
 log = logging.getLogger(__name__)
 
 
-def create_app(service: Service, metrics: Metrics, refresh: Callable[[], None], version: str) -> FastAPI:
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """What the HTTP side alone needs to know."""
+
+    version: str
+    upload_timeout_s: float
+    allowed_hosts: Sequence[str]
+
+
+def create_app(service: Service, metrics: Metrics, refresh: Callable[[], None], options: HttpOptions) -> FastAPI:
     """The HTTP side of the gateway. ``refresh`` brings gauges up to date before a scrape."""
     # The documentation page's scripts come out of the package, so it works with no network.
     app = FastAPIOffline(
         title="Bestiary",
-        version=version,
+        version=options.version,
         summary="Identifies, counts and classifies animals in photos.",
         docs_url="/docs",
         redoc_url=None,
     )
-    app.include_router(rest.router(service))
-    app.include_router(kserve.router(service, version))
+    app.include_router(rest.router(service, options.upload_timeout_s))
+    app.include_router(kserve.router(service, options.version, options.upload_timeout_s))
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(options.allowed_hosts), www_redirect=False)
     _add_operations(app, service, metrics, refresh)
     _add_errors(app)
     return app

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import Message
+from starlette.types import Message, Receive
 
 from gateway.admission import Admission
 from gateway.errors import BestiaryError, InvalidRequest
@@ -18,6 +21,9 @@ FIELD = "photo"
 
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 """Room for boundaries and part headers on top of the photo limit."""
+
+
+T = TypeVar("T")
 
 
 class CallerGone(BestiaryError):
@@ -34,58 +40,78 @@ class Upload:
     filename: str | None
 
 
-async def read_upload(request: Request, admission: Admission) -> Upload:
-    """The photo of a raw or multipart body. Raises PhotoRejected (too large), InvalidRequest."""
-    if request.headers.get("content-type", "").startswith("multipart/"):
-        return await _read_multipart(request, admission)
-    return Upload(await read_limited(request, admission), None)
+Take = Callable[[int], None]
+"""Counts bytes that are held; raises Overloaded (see Admission.hold)."""
 
 
-async def read_limited(request: Request, admission: Admission, extra_bytes: int = 0) -> bytes:
+async def read_upload(request: Request, admission: Admission, take: Take, timeout_s: float) -> Upload:
+    """The photo of a raw or multipart body. Raises PhotoRejected (too large), InvalidRequest, Overloaded."""
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        return await _in_time(_read_multipart(request, admission, take), timeout_s)
+    return Upload(await read_limited(request, admission, take, timeout_s), None)
+
+
+async def read_limited(
+    request: Request, admission: Admission, take: Take, timeout_s: float, extra_bytes: int = 0
+) -> bytes:
     """The whole body, refused as soon as it is known to be more than the photo limit and ``extra_bytes``."""
-    admission.check_size(_declared_size(request) - extra_bytes)
-    chunks, size = [], 0
+    return await _in_time(_read_raw(request, admission, take, extra_bytes), timeout_s)
+
+
+async def _in_time(reading: Awaitable[T], timeout_s: float) -> T:
     try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            admission.check_size(size - extra_bytes)
-            chunks.append(chunk)
+        async with asyncio.timeout(timeout_s):
+            return await reading
+    except TimeoutError:
+        raise InvalidRequest(f"The body did not arrive within {timeout_s:g} s: send it again, faster.") from None
     except ClientDisconnect:
         raise CallerGone("The upload broke off: send the photo again.") from None
+
+
+async def _read_raw(request: Request, admission: Admission, take: Take, extra_bytes: int) -> bytes:
+    admission.check_size(_declared_size(request) - extra_bytes)
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        admission.check_size(size - extra_bytes)
+        take(len(chunk))
+        chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def _read_multipart(request: Request, admission: Admission) -> Upload:
+async def _read_multipart(request: Request, admission: Admission, take: Take) -> Upload:
     admission.check_size(_declared_size(request) - MULTIPART_OVERHEAD_BYTES)
-    limited = Request(request.scope, _limited_receive(request, admission))
+    limited = Request(request.scope, _limited_receive(request, admission, take))
     try:
         async with limited.form(max_files=1, max_fields=8) as form:
             part = form.get(FIELD)
             if not isinstance(part, UploadFile):
-                raise InvalidRequest(
-                    f"The form has no file field `{FIELD}`: send one photo in it (curl -F {FIELD}=@f)."
-                )
-            photo = await part.read()
-            return Upload(photo, part.filename)
-    except MultiPartException as error:
-        raise InvalidRequest(f"The multipart body cannot be read: {error.message}") from None
-    except ClientDisconnect:
-        raise CallerGone("The upload broke off: send the photo again.") from None
+                raise InvalidRequest(f"The form has no file field `{FIELD}`: send one, as in curl -F {FIELD}=@f.jpg.")
+            return Upload(await part.read(), part.filename)
+    except HTTPException as error:  # what Starlette makes of a body that it cannot parse
+        raise InvalidRequest(f"The multipart body cannot be read: {error.detail}") from None
 
 
-def _limited_receive(request: Request, admission: Admission):  # type: ignore[no-untyped-def]  # ASGI's receive
+def _limited_receive(request: Request, admission: Admission, take: Take) -> Receive:
     size = -MULTIPART_OVERHEAD_BYTES
 
     async def receive() -> Message:
         nonlocal size
         message = await request.receive()
-        size += len(message.get("body", b""))
+        chunk = len(message.get("body", b""))
+        size += chunk
         admission.check_size(size)
+        take(chunk)
         return message
 
     return receive
 
 
 def _declared_size(request: Request) -> int:
-    text = request.headers.get("content-length", "0")
-    return int(text) if text.isdigit() else 0
+    """Content-Length; 0 where there is none (the server refuses a garbled one)."""
+    return small_number(request.headers.get("content-length", "0")) or 0
+
+
+def small_number(text: str) -> int | None:
+    """A decimal number of at most 15 ASCII digits, else None."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else None

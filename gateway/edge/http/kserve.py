@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import struct
@@ -14,17 +15,22 @@ from fastapi.responses import JSONResponse
 from contract.answer import split_strings
 from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, MAX_BATCH, PHOTO
 from gateway.edge import kserve
-from gateway.edge.http.body import read_limited
+from gateway.edge.http.body import read_limited, small_number
 from gateway.errors import InvalidRequest
 from gateway.service import Service
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 """Length of the JSON in front of binary tensors (Triton's binary tensor data extension)."""
 
+MAX_JSON_BYTES = 8 << 20
+"""More JSON than this is refused: parsing it takes about a second."""
+
+MAX_ID = 1024
+
 _FORMATS = {"FP32": "f", "INT32": "i"}
 
 
-def router(service: Service, version: str) -> APIRouter:
+def router(service: Service, version: str, upload_timeout_s: float) -> APIRouter:
     """The KServe v2 routes over ``service``."""
     routes = APIRouter(prefix="/v2", tags=["KServe v2"])
 
@@ -64,9 +70,11 @@ def router(service: Service, version: str) -> APIRouter:
         kserve.check_model(model, model_version)
         # JSON carries bytes as base64, a third longer than the photo.
         limit = service.admission.max_photo_bytes
-        body = await read_limited(request, service.admission, extra_bytes=limit // 2 + 65536)
-        header, binary = _split(request, body)
-        reply = await kserve.infer(service, _call(header, binary), "kserve_http")
+        with service.admission.hold() as take:
+            body = await read_limited(request, service.admission, take, upload_timeout_s, extra_bytes=limit // 2)
+            header, binary = await _split(request, body)
+            _id(header)
+            reply = await kserve.infer(service, _call(header, binary), "kserve_http")
         return _respond(header, reply)
 
     return routes
@@ -84,13 +92,16 @@ def _metadata() -> dict[str, Any]:
     }
 
 
-def _split(request: Request, body: bytes) -> tuple[Mapping[str, Any], bytes]:
+async def _split(request: Request, body: bytes) -> tuple[Mapping[str, Any], bytes]:
     text = request.headers.get(HEADER_LENGTH)
-    if text is not None and not (text.isdigit() and int(text) <= len(body)):
+    length = len(body) if text is None else small_number(text)
+    if length is None or length > len(body):
         raise InvalidRequest(f"{HEADER_LENGTH} must be the length of the JSON in front of the binary data.")
-    length = len(body) if text is None else int(text)
+    if length > MAX_JSON_BYTES:
+        raise InvalidRequest("The JSON is too long: send large photos with the binary tensor data extension.")
     try:
-        header = json.loads(body[:length])
+        # In a thread, so that a long text does not hold up everybody else.
+        header = await asyncio.to_thread(json.loads, body[:length])
     except (ValueError, RecursionError):
         raise InvalidRequest("The inference request is not valid JSON.") from None
     if not isinstance(header, dict):
@@ -123,6 +134,14 @@ def _call(header: Mapping[str, Any], binary: bytes) -> kserve.InferCall:
     )
 
 
+def _id(header: Mapping[str, Any]) -> str:
+    """The caller's id, which must be text that JSON can carry back. Raises InvalidRequest."""
+    text = str(header.get("id", ""))
+    if len(text) > MAX_ID or any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise InvalidRequest(f"`id` must be at most {MAX_ID} characters of valid Unicode.")
+    return text
+
+
 def _parameters(item: Mapping[str, Any]) -> Mapping[str, Any]:
     parameters = item.get("parameters", {})
     if not isinstance(parameters, dict):
@@ -133,7 +152,7 @@ def _parameters(item: Mapping[str, Any]) -> Mapping[str, Any]:
 def _json_elements(data: Any) -> list[bytes]:
     """Photos in JSON are base64 text, as JSON has no bytes."""
     flat: list[Any] = []
-    for item in data if isinstance(data, list) else [data]:
+    for item in data[: MAX_BATCH + 1] if isinstance(data, list) else [data]:
         flat.extend(item if isinstance(item, list) else [item])
     if len(flat) > MAX_BATCH or not all(isinstance(item, str) for item in flat):
         raise InvalidRequest("`data` must be a list of base64 strings, or use the binary tensor data extension.")
@@ -165,7 +184,7 @@ def _respond(header: Mapping[str, Any], reply: kserve.InferReply) -> Response:
         "outputs": outputs,
     }
     if "id" in header:
-        answer["id"] = str(header["id"])
+        answer["id"] = _id(header)
     if not blobs:
         return JSONResponse(answer)
     head = json.dumps(answer, separators=(",", ":")).encode()

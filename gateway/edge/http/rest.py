@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -13,6 +13,9 @@ from gateway.edge.http.body import FIELD, read_upload
 from gateway.edge.http.problems import MEDIA_TYPE, Problem
 from gateway.ports import ListQuery
 from gateway.service import MAX_PAGE, Service
+
+MAX_TIMEOUT_MS = 86_400_000
+"""A day. What the service really honours is a setting; this only keeps numbers sane."""
 
 _BODY = {
     "required": True,
@@ -37,11 +40,15 @@ class RecordPage(BaseModel):
     next_page_token: str
 
 
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
 def _problems(*codes: int) -> dict[int | str, dict[str, object]]:
     return {code: {"model": Problem, "content": {MEDIA_TYPE: {}}} for code in codes}
 
 
-def router(service: Service) -> APIRouter:
+def router(service: Service, upload_timeout_s: float) -> APIRouter:
     """The REST routes over ``service``."""
     routes = APIRouter(prefix="/v1/classifications", tags=["classifications"])
 
@@ -56,17 +63,18 @@ def router(service: Service) -> APIRouter:
         request: Request,
         ack: Annotated[AckLevel | None, Query(description="How safe the record is before the answer.")] = None,
         filename: Annotated[str | None, Query(max_length=1024, description="Kept in the record.")] = None,
-        bestiary_timeout_ms: Annotated[int | None, Header(ge=1, description="Deadline, milliseconds.")] = None,
+        bestiary_timeout_ms: Annotated[int | None, Header(ge=1, le=MAX_TIMEOUT_MS, description="Milliseconds.")] = None,
     ) -> Response:
         """Name the animal in one photo: its bytes as the body, or a multipart form with the field `photo`."""
-        upload = await read_upload(request, service.admission)
-        outcome = await service.classify(
-            upload.photo,
-            edge="http",
-            timeout_s=None if bestiary_timeout_ms is None else bestiary_timeout_ms / 1e3,
-            filename=filename or upload.filename,
-            ack=ack,
-        )
+        with service.admission.hold() as take:
+            upload = await read_upload(request, service.admission, take, upload_timeout_s)
+            outcome = await service.classify(
+                upload.photo,
+                edge="http",
+                timeout_s=None if bestiary_timeout_ms is None else bestiary_timeout_ms / 1e3,
+                filename=filename or upload.filename,
+                ack=ack,
+            )
         record = outcome.record
         return Response(
             record.model_dump_json(by_alias=True),
@@ -85,7 +93,7 @@ def router(service: Service) -> APIRouter:
         until: Annotated[datetime | None, Query(description="Exclusive.")] = None,
     ) -> Response:
         """Stored records, newest first."""
-        query = ListQuery(limit, page_token, species, verdict or "", since, until)
+        query = ListQuery(limit, page_token, species, verdict or "", _utc(since), _utc(until))
         page = await service.list(query)
         body = RecordPage(classifications=list(page.records), next_page_token=page.next_page_token)
         return Response(body.model_dump_json(by_alias=True), media_type="application/json")

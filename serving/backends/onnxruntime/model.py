@@ -108,7 +108,8 @@ class TritonPythonModel:
         try:
             results = dict(zip(names, self._session.run(names, feed), strict=True))
         except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no other base
-            return [pb_utils.InferenceResponse(error=pb_utils.TritonError(f"onnxruntime: {error}"))] * len(requests)
+            text = f"onnxruntime: {error}"
+            return [pb_utils.InferenceResponse(error=pb_utils.TritonError(text)) for _ in requests]
         ends = np.cumsum([len(rows) for rows in arrays[0]])
         return [
             _response(request, results, slice(end - len(rows), end) if len(requests) > 1 else slice(None))
