@@ -113,11 +113,17 @@ def test_a_killed_triton_is_restarted_and_nothing_acknowledged_is_missing(own_st
     assert len(descendants(own_stack, "tritonserver")) == 1
 
 
-def test_a_killed_model_process_costs_only_what_it_held(own_stack: Stack, cat: bytes) -> None:
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_killed_model_process_is_noticed_and_replaced(own_stack: Stack, cat: bytes, which: int) -> None:
     with Load(own_stack, cat) as load:
         served_again(load)
-        os.kill(descendants(own_stack, "triton_python_b")[0], signal.SIGKILL)
+        (triton,) = descendants(own_stack, "tritonserver")
+        os.kill(descendants(own_stack, "triton_python_b")[which], signal.SIGKILL)
+        wait_until(lambda: name_of(triton) == "")  # Triton cannot replace it, so all of it is started again
         served_again(load)
+        failures = load.failures.total()
+        served_again(load)
+        assert load.failures.total() == failures, "nothing dead is left behind"
     assert set(load.failures) <= {grpc.StatusCode.UNAVAILABLE}
     assert missing(own_stack, load.acknowledged) == []
 
@@ -170,3 +176,37 @@ def test_a_taken_port_is_one_sentence_and_a_failure(stack: Stack, tmp_path: Path
     complaints = [line for line in done.stderr.splitlines() if line.startswith("bestiary up:")]
     assert len(complaints) == 1
     assert f"Port {stack.http_port}" in complaints[0]
+
+
+def test_a_second_stack_on_the_same_data_is_refused_and_harms_nothing(stack: Stack, cat: bytes) -> None:
+    free = free_ports(5)
+    ports = {"--http-port": free, "--grpc-port": free + 1, "--triton-port": free + 2}
+    arguments = [text for name, port in ports.items() for text in (name, str(port))]
+    command = [sys.executable, "-m", "cli", "up", "--data", str(stack.data), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "Another `bestiary up` uses" in done.stderr
+    assert httpx.post(f"{stack.url}/v1/classifications", content=cat, timeout=30).is_success
+
+
+def test_callers_in_a_hurry_cost_nobody_else_anything(own_stack: Stack, cat: bytes) -> None:
+    (triton,) = descendants(own_stack, "tritonserver")
+    codes: dict[float, Counter[grpc.StatusCode]] = {0.03: Counter(), 30.0: Counter()}
+
+    def call(deadline_s: float) -> None:
+        with grpc.insecure_channel(own_stack.grpc) as channel:
+            for _ in range(12):
+                try:
+                    BestiaryStub(channel).Classify(pb.ClassifyRequest(photo=cat), timeout=deadline_s)
+                    codes[deadline_s][grpc.StatusCode.OK] += 1
+                except grpc.RpcError as error:
+                    codes[deadline_s][error.code()] += 1
+
+    threads = [threading.Thread(target=call, args=(deadline_s,)) for deadline_s in codes for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert codes[30.0] == {grpc.StatusCode.OK: 96}
+    assert set(codes[0.03]) <= {grpc.StatusCode.OK, grpc.StatusCode.DEADLINE_EXCEEDED}
+    assert descendants(own_stack, "tritonserver") == [triton], "the server lived through it"
