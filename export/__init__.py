@@ -1,0 +1,1 @@
+"""A checkpoint in, a release in Triton's model repository out."""

@@ -1,0 +1,64 @@
+"""The gate between a network and its exported graph: same answers on real photos, or no release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from contract.photo_status import PhotoError
+from export.errors import ParityError
+from imaging.decode import Pixels, decode_photo
+from training.dataset import read_manifest
+from training.evaluate import Predict
+
+MAX_DIFFERENCE: Final = 1e-4
+"""Largest difference of any probability. FP32 kernels of two runtimes differ by about 1e-6 here."""
+
+BATCHES: Final = (1, 5)
+"""Batch sizes that are compared: alone, and an odd number that no kernel is tuned for."""
+
+FROM_MANIFEST: Final = 40
+
+
+def parity_photos(data: Path) -> list[Pixels]:
+    """Real photos of many sizes as UINT8 [224, 224, 3]: all readable ones of photos/, some of the manifest."""
+    manifest = read_manifest(data)
+    files = sorted((data / "photos").glob("*"))
+    files += [data / photo.path for photo in manifest[:: max(1, len(manifest) // FROM_MANIFEST)]]
+    return list(_decoded(files))
+
+
+def check_parity(network: Predict, exported: Predict, photos: list[Pixels]) -> float:
+    """Compare both on all photos in every batch size of ``BATCHES``; the largest difference found.
+
+    Raises ParityError, saying what differs, if a best leaf is another one or a probability differs
+    by ``MAX_DIFFERENCE`` or more.
+    """
+    worst = 0.0
+    for size in BATCHES:
+        for start in range(0, len(photos), size):
+            pixels = np.stack(photos[start : start + size])
+            wanted, got = network(pixels), exported(pixels)
+            if wanted.shape != got.shape:
+                raise ParityError(f"The exported graph answers {got.shape}, the network {wanted.shape}.")
+            difference = float(np.abs(wanted - got).max())
+            if not difference < MAX_DIFFERENCE:
+                raise ParityError(
+                    f"Probabilities differ by {difference:.2g} on photo {start} in batches of {size};"
+                    f" the limit is {MAX_DIFFERENCE:.0e}. Nothing was released."
+                )
+            if (wanted.argmax(axis=1) != got.argmax(axis=1)).any():
+                raise ParityError(f"The best leaf differs on photo {start} in batches of {size}. Nothing was released.")
+            worst = max(worst, difference)
+    return worst
+
+
+def _decoded(files: Iterable[Path]) -> Iterable[Pixels]:
+    for file in files:
+        try:
+            yield decode_photo(file.read_bytes()).pixels
+        except PhotoError:
+            continue  # photos/ holds a truncated one on purpose

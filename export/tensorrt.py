@@ -1,0 +1,35 @@
+"""A TensorRT plan from the exported ONNX file, where TensorRT is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from contract.tensors import IMAGE, MAX_BATCH
+from export.configs import OPT_BATCH
+from export.errors import TensorRTError
+
+
+def build_plan(onnx_file: Path, plan_file: Path) -> None:
+    """Build an FP16 engine for batches of 1 to ``MAX_BATCH``, fastest at ``OPT_BATCH``, for this GPU.
+
+    Raises TensorRTError if TensorRT or polygraphy is not installed or the ONNX file is not there.
+    """
+    for package in ("tensorrt", "polygraphy"):
+        if importlib.util.find_spec(package) is None:
+            raise TensorRTError(
+                f"The package {package} is not installed. Build the plan in NVIDIA's TensorRT or Triton image,"
+                " on a GPU of the kind that will serve it."
+            )
+    if not onnx_file.is_file():
+        raise TensorRTError(f"No classifier at {onnx_file}. Build a release first with `python -m export build`.")
+    from polygraphy.backend.trt import CreateConfig, Profile, engine_from_network, network_from_onnx_path, save_engine
+
+    sizes = {
+        "min": (1, *IMAGE.shape),
+        "opt": (OPT_BATCH, *IMAGE.shape),
+        "max": (MAX_BATCH, *IMAGE.shape),
+    }
+    config = CreateConfig(fp16=True, profiles=[Profile().add(IMAGE.name, **sizes)])
+    engine = engine_from_network(network_from_onnx_path(str(onnx_file)), config=config)
+    save_engine(engine, path=str(plan_file))

@@ -1,0 +1,3 @@
+"""The public model: photos in, species out."""
+
+from serving.models.animals import TritonPythonModel  # noqa: F401
