@@ -25,6 +25,9 @@ Probabilities = npt.NDArray[np.float32]
 Predict = Callable[[Pixels], Probabilities]
 """UINT8 [N, 224, 224, 3] -> FP32 [N, leaves] (the release) or [N, 1001] (the base network)."""
 
+SURELY_EMPTY: Final = 0.5
+"""The stricter share that an offset must not lower (training/calibrate.py): `no_animal` at or above this."""
+
 EMPTY_FROM: Final = 0.25
 """Where ``no_animal`` is the best answer, it is answered as empty from this on and as unknown below: as sure as a
 species has to be."""
@@ -136,6 +139,7 @@ def _objects(answers: Answers, taxonomy: Taxonomy) -> Figures:
     return {
         "photos.no_animal": float(len(chosen)),
         "no_animal": _share(empty(answers.release[chosen], taxonomy)),
+        "no_animal.sure": _share(answers.release[chosen][:, taxonomy.by_key(NO_ANIMAL).index] >= SURELY_EMPTY),
         "no_animal.top1": _share(right(answers.release[chosen], photos, taxonomy)),
     }
 
