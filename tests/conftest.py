@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import skimage.data
 
+from contract.record import Record
 from tests.support.photos import DATA, encode
+from tests.support.records import made_record
 from tests.support.stack import Stack, running_stack
 
 
@@ -38,3 +40,17 @@ def photos() -> Path:
     if not folder.is_dir():
         pytest.skip("no photos beside the project")
     return folder
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The data set outside the project; the test is skipped where it is not there."""
+    if not (DATA / "manifest.csv").is_file():
+        pytest.skip("no data set beside the project")
+    return DATA
+
+
+@pytest.fixture
+def make_record() -> Callable[..., Record]:
+    """Records as the gateway makes them: ids in the order of the calls."""
+    return made_record

@@ -1,15 +1,15 @@
+"""Records for tests of storage."""
+
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-
-import pytest
 
 from contract.ids import new_id
 from contract.record import Photo, Record, SpeciesScore, Timings, Verdict
 
 
-def _make_record(at: datetime | None = None, species: str = "red fox", verdict: str = "animal") -> Record:
+def made_record(at: datetime | None = None, species: str = "red fox", verdict: str = "animal") -> Record:
+    """A record as the gateway makes it; ids in the order of the calls."""
     at = at or datetime(2026, 11, 22, 8, tzinfo=UTC)
     score = SpeciesScore(
         key="fox", common_name=species, rank="species", order="Carnivora", family="Canidae", genus="Vulpes",
@@ -21,9 +21,3 @@ def _make_record(at: datetime | None = None, species: str = "red fox", verdict: 
         species=(score,) if species else (), count=1, photo=photo, release="r@1",
         timings_ms=Timings(decode=1, classify=2, model=3, triton=4, total=5),
     )  # fmt: skip
-
-
-@pytest.fixture
-def make_record() -> Callable[..., Record]:
-    """Records as the gateway makes them: ids in the order of the calls."""
-    return _make_record
