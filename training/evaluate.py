@@ -86,8 +86,9 @@ def right(answers: Probabilities, photos: Sequence[Photo], taxonomy: Taxonomy) -
 
 def empty(answers: Probabilities, taxonomy: Taxonomy) -> npt.NDArray[np.bool_]:
     """BOOL [N]: whether a photo is answered as empty, as the gateway does it."""
-    none = by_species(answers, taxonomy)[:, taxonomy.species_of_leaf[taxonomy.by_key(NO_ANIMAL).index]]
-    return np.asarray((none >= by_species(answers, taxonomy).max(axis=1)) & (none >= EMPTY_FROM))
+    species = by_species(answers, taxonomy)
+    none = species[:, taxonomy.species_of_leaf[taxonomy.by_key(NO_ANIMAL).index]]
+    return np.asarray((none >= species.max(axis=1)) & (none >= EMPTY_FROM))
 
 
 @cache
