@@ -9,6 +9,8 @@ import typer
 
 from cli import extras, results
 from cli.classify import classify
+from cli.events import events
+from cli.export import export
 from cli.status import status
 from cli.up import up
 
@@ -37,6 +39,8 @@ def _options(
 
 app.command()(up)
 app.command()(classify)
+results.app.command()(events)
+results.app.command()(export)
 app.add_typer(results.app, name="results")
 app.command()(status)
 extras.mount(app)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from ipaddress import ip_address
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self, TypeVar
 from uuid import UUID
 
@@ -118,13 +118,23 @@ class Client:
     ) -> None:
         await self._http.aclose()
 
-    async def classify(self, photo: bytes, *, filename: str = "", ack: AckLevel | None = None) -> Record:
-        """Classify one encoded photo. Of a name that is too long the end is kept."""
+    async def classify(
+        self,
+        photo: bytes,
+        *,
+        filename: str = "",
+        ack: AckLevel | None = None,
+        asked: Mapping[str, str] = MappingProxyType({}),
+    ) -> Record:
+        """Classify one encoded photo. Of a name that is too long the end is kept. ``asked``: query parameters with
+        the task, thresholds and whether to keep the position."""
         request = self._http.build_request(
             "POST",
             PATH,
             content=photo,
-            params=({"filename": filename[-MAX_FILENAME:]} if filename else {}) | ({"ack": ack.value} if ack else {}),
+            params=({"filename": filename[-MAX_FILENAME:]} if filename else {})
+            | ({"ack": ack.value} if ack else {})
+            | dict(asked),
             headers={
                 "Content-Type": "application/octet-stream",
                 TIMEOUT_HEADER: str(math.ceil(self._timeout_s * 1e3)),

@@ -10,6 +10,7 @@ import httpx
 import typer
 
 from cli.errors import ClientError, Unreachable
+from interchange.places import By
 
 OK: Final = 0
 FAILED: Final = 1
@@ -39,6 +40,11 @@ Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds that one reques
 Retries = Annotated[
     int, typer.Option(min=0, help="How often to try again after 429, 503 or a connection that was refused or lost.")
 ]
+
+EventGap = Annotated[
+    float, typer.Option(min=1, metavar="SECONDS", help="Photos of one place closer than this are one event.")
+]
+DeploymentBy = Annotated[By, typer.Option(help="What makes a deployment: a folder, a camera, or none: all are one.")]
 
 
 def complain(message: str) -> None:

@@ -26,8 +26,15 @@ class Source:
 
     path: str
     filename: str
+    folder: str | None = None
+    """The folder on the command line that it was found in."""
     data: bytes | None = None
     """Set where the bytes are already here: standard input."""
+
+    @property
+    def below(self) -> str:
+        """Its path below ``folder``, slashes forward; bytes that are not UTF-8 as surrogates."""
+        return Path(self.path).relative_to(self.folder).as_posix() if self.folder is not None else ""
 
     def read(self) -> bytes:
         """The encoded photo. Raises OSError."""
@@ -38,7 +45,7 @@ def find(paths: Sequence[str]) -> list[Source]:
     """All photos under ``paths``, in that order, folders sorted. Raises NoPhotos.
 
     Photos in a folder keep their path below it as their name, so that cards whose cameras count
-    alike can be told apart. Hidden files and folders are skipped.
+    alike can be told apart. Hidden files and folders are skipped, links to folders are not followed.
     """
     if list(paths).count(STDIN) > 1:
         raise NoPhotos("Standard input holds one photo: give - once.")
@@ -53,8 +60,10 @@ def _find(path: str) -> list[Source]:
     except OSError as error:
         raise NoPhotos(f"{path}: {error.strerror}.") from error
     if not folder:
-        return [Source(path, _printable(Path(path).name))]
-    found = [Source(str(Path(path) / below), _printable(below.as_posix())) for below in sorted(_walk(Path(path)))]
+        return [Source(path, printable_name(Path(path).name))]
+    found = [
+        Source(str(Path(path) / below), printable_name(below.as_posix()), path) for below in sorted(_walk(Path(path)))
+    ]
     if not found:
         kinds = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
         raise NoPhotos(f"There is no photo in {path}: looked for {kinds}.")
@@ -64,7 +73,7 @@ def _find(path: str) -> list[Source]:
 def _from_stdin() -> Source:
     if sys.stdin.isatty():
         raise NoPhotos("Nothing is piped in: - reads one photo from standard input.")
-    return Source(STDIN, "", sys.stdin.buffer.read())
+    return Source(STDIN, "", data=sys.stdin.buffer.read())
 
 
 def _walk(top: Path) -> Iterator[Path]:
@@ -79,5 +88,6 @@ def _unreadable(error: OSError) -> None:
     raise NoPhotos(f"The folder {error.filename} cannot be read: {error.strerror}.")
 
 
-def _printable(name: str) -> str:
+def printable_name(name: str) -> str:
+    """A path as text that every service takes: bytes that are not UTF-8 are replaced."""
     return os.fsencode(name).decode("utf-8", "replace")

@@ -15,10 +15,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from contract.record import Record, SpeciesScore
+from contract.record import Alternatives, Record, RecordStatus, SpeciesScore
+from contract.taxonomy import NO_ANIMAL
+from interchange.events import Event
+from interchange.findings import Finding, answer, counted, findings, in_words
 
-CLASSIFIED: Final = ("photo", "animal", "scientific name", "score", "verdict", "size")
-LISTED: Final = ("id", "uploaded", "animal", "score", "verdict", "file")
+CLASSIFIED: Final = ("photo", "animals", "scientific name", "score", "verdict", "size")
+LISTED: Final = ("id", "uploaded", "animals", "score", "verdict", "file")
+SUMMED: Final = ("animal", "photos", "animals")
+EVENTS: Final = ("event", "start", "photos", "animals", "score")
 _RANKS: Final = ("class_", "order", "family", "genus", "species")
 
 
@@ -43,7 +48,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def classified_row(path: str, record: Record) -> tuple[str, ...]:
     """The cells under ``CLASSIFIED`` for an answered photo."""
     size = f"{record.photo.width}x{record.photo.height}"
-    return path, common_name(record), scientific_name(record), score(record), record.verdict.value, size
+    taxon = answer(record)
+    return path, counted(record), taxon.name if taxon else "", _score(record), record.verdict.value, size
 
 
 def failed_row(path: str, code: str) -> tuple[str, ...]:
@@ -56,25 +62,61 @@ def listed_row(record: Record) -> tuple[str, ...]:
     return (
         str(record.id),
         _moment(record.received_at),
-        common_name(record),
-        score(record),
+        counted(record),
+        _score(record),
         record.verdict.value,
         record.photo.filename or "",
     )
 
 
+def event_row(event: Event) -> tuple[str, ...]:
+    """The cells under ``EVENTS``."""
+    animals = in_words((seen.taxon.common_name, seen.count) for seen in event.seen) or "no animal"
+    score = f"{event.seen[0].score:.3f}" if event.seen else ""
+    return event.place, event.start.isoformat(" ", "seconds"), str(len(event.shots)), animals, score
+
+
 def print_record(record: Record) -> None:
     """Everything in a record that people ask for."""
     facts = _facts(record)
-    columns = ("animal", "score", "rank", "taxonomy")
-    candidates = [(_full_name(one), f"{one.score:.3f}", one.rank, _lineage(one)) for one in record.species]
+    tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]] = []
+    if record.boxes:
+        tables.append((_BOXES, [_box_row(number, one) for number, one in enumerate(findings(record), start=1)]))
+    tables.append((_SPECIES, [_species_row(one) for one in record.species]))
     if not sys.stdout.isatty():
-        print(_plain(list(facts.items())), _plain([columns, *candidates]), sep="\n\n")
+        print(_plain(list(facts.items())), *(_plain([columns, *rows]) for columns, rows in tables), sep="\n\n")
         return
     grid = Table.grid(padding=(0, 2))
     for label, value in facts.items():
         grid.add_row(label, Text(printable(value), overflow="fold"))
-    console(sys.stdout).print(Panel(Group(grid, _table(columns, candidates)), title="result"))
+    parts = [_table(columns, rows) for columns, rows in tables]
+    console(sys.stdout).print(Panel(Group(grid, *parts), title="result"))
+
+
+_SPECIES: Final = ("whole photo", "score", "rank", "taxonomy")
+_BOXES: Final = ("box", "animal", "score", "found", "left, top - right, bottom", "may also be")
+
+
+def _species_row(one: SpeciesScore) -> tuple[str, ...]:
+    return _full_name(one), f"{one.score:.3f}", one.rank, _lineage(one)
+
+
+def _box_row(number: int, finding: Finding) -> tuple[str, ...]:
+    """Position in hundredths of the photo's width and height."""
+    box, taxon = finding.box, finding.taxon
+    if box is None:
+        return ()
+    place = f"{box.x1:.0%}, {box.y1:.0%} - {box.x2:.0%}, {box.y2:.0%}"
+    others = _alternatives(box.alternatives, taxon.common_name)
+    return str(number), taxon.common_name, f"{taxon.score:.3f}", f"{box.score:.3f}", place, others
+
+
+def _alternatives(found: Alternatives | None, but: str = "") -> str:
+    """Names of a conformal set, or the taxon that holds them."""
+    if found is None:
+        return ""
+    names = [found.taxon.common_name] if found.taxon else [one.common_name for one in found.species]
+    return ", ".join(name for name in names if name != but)
 
 
 def print_checks(url: str, ready: bool, checks: Mapping[str, str]) -> None:
@@ -116,20 +158,17 @@ def notice(out: Console) -> Callable[[str], None]:
     return lambda sentence: out.print(Text(sentence)) if out.is_terminal else None
 
 
-def common_name(record: Record) -> str:
-    """The best species' common name, '' without one."""
-    return record.species[0].common_name if record.species else ""
+def aloud(out: Console) -> Callable[[str], None]:
+    """Tells a sentence beside a progress bar, or into a pipe."""
+    return lambda sentence: out.print(Text(printable(sentence)), soft_wrap=True)
 
 
-def scientific_name(record: Record) -> str:
-    """The best species' name at its narrowest rank, '' without one."""
-    names = [getattr(record.species[0], rank) for rank in _RANKS] if record.species else []
-    return next((name for name in reversed(names) if name), "")
-
-
-def score(record: Record) -> str:
-    """The best species' score with three decimals, '' without one."""
-    return f"{record.species[0].score:.3f}" if record.species else ""
+def _score(record: Record) -> str:
+    """How sure the answer is, with three decimals; of an empty photo that it is empty, '' if nobody said."""
+    taxon = answer(record)
+    if taxon is None:
+        return next((f"{one.score:.3f}" for one in record.species if one.key == NO_ANIMAL), "")
+    return f"{taxon.score:.3f}"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
@@ -152,17 +191,20 @@ def _padded(cell: str, width: int) -> str:
 
 
 def _facts(record: Record) -> dict[str, str]:
-    photo = record.photo
+    photo, camera, place = record.photo, record.photo.camera, record.photo.location
     timings = record.timings_ms.model_dump()
     facts = {
         "id": str(record.id),
-        "verdict": record.verdict.value,
-        "animals": "not counted" if record.count is None else str(record.count),
-        "by species": ", ".join(f"{count} {name}" for name, count in record.counts.items()),
+        "verdict": record.verdict.value + (", partly read" if record.status is RecordStatus.PARTIAL else ""),
+        "answer": counted(record) + (f", {_score(record)}" if _score(record) else ""),
+        "counted": "not asked for" if record.count is None else str(record.count),
+        "may also be": _alternatives(record.alternatives, counted(record)),
         "file": photo.filename or "",
         "photo": f"{photo.format} {photo.width}x{photo.height}, {photo.size_bytes:,} bytes",
         "sha256": photo.sha256,
         "captured": photo.captured_at.isoformat(" ", "seconds") if photo.captured_at else "",
+        "camera": " ".join(filter(None, (camera.make, camera.model, camera.serial))) if camera else "",
+        "position": f"{place.latitude:.6f}, {place.longitude:.6f}" if place else "",
         "uploaded": _moment(record.received_at),
         "release": record.release,
         "timings": ", ".join(f"{stage} {ms:g} ms" for stage, ms in timings.items()),

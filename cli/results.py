@@ -1,16 +1,10 @@
-"""``bestiary results``: list, show and export what is stored."""
+"""``bestiary results``: list and show what is stored."""
 
 from __future__ import annotations
 
 import asyncio
-import csv
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
-from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, TextIO
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -18,39 +12,12 @@ import typer
 from cli import render
 from cli.client import Client, Filters
 from cli.options import DEFAULT_URL, FAILED, Retries, Timeout, Url, complain, errors_as_exits
-from contract.record import Record, Verdict
+from cli.selection import OfVerdict, Since, Species, Until, client, each
+from contract.record import Record
 
 app = typer.Typer(
     help="List, show and export stored results.\n\nExample: bestiary results list --species lion", no_args_is_help=True
 )
-
-CSV_COLUMNS: Final = (
-    "id", "received_at", "captured_at", "filename", "verdict", "common_name", "scientific_name", "rank", "score",
-    "count", "width", "height", "sha256", "release",
-)  # fmt: skip
-
-
-class Format(StrEnum):
-    """What an export is written as."""
-
-    CSV = "csv"
-    JSONL = "jsonl"
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a date or time such as 2026-11-22 or 2026-11-22T18:00Z.") from None
-
-
-Species = Annotated[str, typer.Option(help="Common name of the best species, e.g. lion.")]
-OfVerdict = Annotated[Verdict | None, typer.Option(help="Only this verdict.")]
-Since = Annotated[
-    datetime | None,
-    typer.Option(parser=_moment, metavar="TIME", help="Uploaded then or later; UTC unless it says otherwise."),
-]
-Until = Annotated[datetime | None, typer.Option(parser=_moment, metavar="TIME", help="Uploaded before then.")]
 
 
 @app.command("list")
@@ -79,14 +46,14 @@ def list_results(
     filters = Filters(species, verdict, since, until)
     rows: list[tuple[str, ...]] = []
 
-    def each(record: Record) -> None:
+    def take(record: Record) -> None:
         if as_json:
             print(record.model_dump_json(by_alias=True))
         else:
             rows.append(render.listed_row(record))
 
     with errors_as_exits():
-        count = asyncio.run(_each(_client(url, timeout, retries), filters, None if everything else limit, each))
+        count = asyncio.run(each(client(url, timeout, retries), filters, take, None if everything else limit))
     if not as_json:
         render.print_table(render.LISTED, rows)
     if not count:
@@ -99,10 +66,13 @@ def show(
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="The whole record.")] = False,
     photo: Annotated[Path | None, typer.Option(metavar="FILE", help="Save the photo here, too.")] = None,
+    thumbnail: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw boxes and names on a small copy of the photo, here.")
+    ] = None,
     timeout: Timeout = 30.0,
     retries: Retries = 5,
 ) -> None:
-    """Show one result: its best species with their taxonomy, photo, timings, release.
+    """Show one result: its animals, its best species with their taxonomy, photo, timings, release.
 
     Example: bestiary results show 019a2f6e-5c1b-7d3e-8f00-0123456789ab
 
@@ -112,70 +82,23 @@ def show(
     2 wrong usage
     3 the service cannot be reached
     """
+    wanted = photo is not None or thumbnail is not None
     with errors_as_exits():
-        record, data = asyncio.run(_fetch(_client(url, timeout, retries), record_id, photo is not None))
+        record, data = asyncio.run(_fetch(client(url, timeout, retries), record_id, wanted))
     if as_json:
         print(record.model_dump_json(by_alias=True))
     else:
         render.print_record(record)
     if photo is not None and data is not None:
+        _save(photo, data, "photo")
+    if thumbnail is not None and data is not None:
+        from cli import annotate  # brings Pillow, which nothing else here needs
+
         try:
-            photo.write_bytes(data)
-        except OSError as error:
-            raise _unwritable(photo, error) from error
-        complain(f"Saved the photo to {photo}.")
-
-
-@app.command()
-def export(
-    url: Url = DEFAULT_URL,
-    kind: Annotated[Format, typer.Option("--format", help="csv (RFC 4180) or jsonl: one record a line.")] = Format.CSV,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write here; standard output without it.")] = None,
-    species: Species = "",
-    verdict: OfVerdict = None,
-    since: Since = None,
-    until: Until = None,
-    timeout: Timeout = 30.0,
-    retries: Retries = 5,
-) -> None:
-    """Write all results that match, newest first, page by page.
-
-    Example: bestiary results export --verdict animal --out animals.csv
-
-    Exit codes; after 1 and 3 what was written is not all:
-    0 written, even if there are none
-    1 refused, or the file cannot be written
-    2 wrong usage
-    3 the service cannot be reached
-    """
-    filters = Filters(species, verdict, since, until)
-    # A spinner goes with a file only: on a terminal it would overwrite the records.
-    shown = out is not None and sys.stderr.isatty()
-    with _destination(out) as stream, render.counter(shown) as progress, errors_as_exits():
-        task = progress.add_task("", total=None)
-        write = _writer(stream, Format.JSONL if as_json else kind)
-
-        def each(record: Record) -> None:
-            write(record)
-            progress.advance(task)
-
-        count = asyncio.run(_each(_client(url, timeout, retries), filters, None, each))
-    if out is not None:
-        complain(f"Wrote {count} results to {out}.")
-
-
-def _client(url: str, timeout_s: float, retries: int) -> Client:
-    return Client(url, timeout_s=timeout_s, retries=retries, notice=render.notice(render.console(sys.stderr)))
-
-
-async def _each(client: Client, filters: Filters, limit: int | None, each: Callable[[Record], None]) -> int:
-    count = 0
-    async with client, aclosing(client.records(filters, limit)) as records:
-        async for record in records:
-            each(record)
-            count += 1
-    return count
+            _save(thumbnail, annotate.thumbnail(data, record), "thumbnail")
+        except ValueError as error:
+            complain(f"The photo cannot be drawn on: {error}")
+            raise typer.Exit(FAILED) from error
 
 
 async def _fetch(client: Client, record_id: UUID, with_photo: bool) -> tuple[Record, bytes | None]:
@@ -183,48 +106,10 @@ async def _fetch(client: Client, record_id: UUID, with_photo: bool) -> tuple[Rec
         return await client.record(record_id), await client.photo(record_id) if with_photo else None
 
 
-@contextmanager
-def _destination(out: Path | None) -> Iterator[TextIO]:
-    if out is None:
-        yield sys.stdout
-        sys.stdout.flush()
-        return
+def _save(path: Path, data: bytes, what: str) -> None:
     try:
-        with out.open("w", encoding="utf-8", newline="") as stream:
-            yield stream
+        path.write_bytes(data)
     except OSError as error:
-        raise _unwritable(out, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> typer.Exit:
-    complain(f"{path} cannot be written: {error.strerror}.")
-    return typer.Exit(FAILED)
-
-
-def _writer(stream: TextIO, kind: Format) -> Callable[[Record], None]:
-    if kind is Format.JSONL:
-        return lambda record: print(record.model_dump_json(by_alias=True), file=stream)
-    rows = csv.writer(stream)
-    rows.writerow(CSV_COLUMNS)
-    return lambda record: rows.writerow(csv_row(record))
-
-
-def csv_row(record: Record) -> tuple[object, ...]:
-    """The cells under ``CSV_COLUMNS``; what is not known is empty."""
-    best, photo = (record.species[0] if record.species else None), record.photo
-    return (
-        record.id,
-        record.received_at.isoformat(),
-        photo.captured_at.isoformat() if photo.captured_at else "",
-        photo.filename or "",
-        record.verdict.value,
-        render.common_name(record),
-        render.scientific_name(record),
-        best.rank if best else "",
-        best.score if best else "",
-        "" if record.count is None else record.count,
-        photo.width,
-        photo.height,
-        photo.sha256,
-        record.release,
-    )
+        complain(f"{path} cannot be written: {error.strerror}.")
+        raise typer.Exit(FAILED) from error
+    complain(f"Saved the {what} to {path}.")

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from contract import tensors
 from contract.photo_status import PhotoStatus
-from contract.record import Box, SpeciesScore, Verdict
-from contract.release import Thresholds
-from contract.taxonomy import NO_ANIMAL, Leaf, Taxonomy
+from contract.record import Alternatives, Box, SpeciesScore, Taxon, Verdict
+from contract.taxonomy import Depth, Leaf, Taxonomy
 from contract.tensors import MAX_BATCH, TOP_K, TensorSpec
 
 _FORMATS = {"FP32": "f", "INT32": "i"}
@@ -29,7 +28,9 @@ class Answer:
     width: int
     height: int
     verdict: Verdict
+    taxon: Taxon | None
     species: tuple[SpeciesScore, ...]
+    alternatives: Alternatives | None
     count: int | None
     counts: dict[str, int]
     boxes: tuple[Box, ...]
@@ -38,15 +39,16 @@ class Answer:
 
 
 class AnswerReader:
-    """Reads replies of one release with its taxonomy and thresholds."""
+    """Reads replies of one release with its taxonomy. ``coverage``: what its conformal sets promise, a share."""
 
-    def __init__(self, taxonomy: Taxonomy, thresholds: Thresholds) -> None:
+    def __init__(self, taxonomy: Taxonomy, coverage: float) -> None:
         self._taxonomy = taxonomy
-        self._thresholds = thresholds
+        self._coverage = coverage
 
     def read(self, raw: Mapping[str, bytes]) -> Answer:
-        """Read one row of every tensor in ``contract.tensors.ANIMALS_OUTPUTS``: output name -> its bytes as
-        KServe v2 carries them (little-endian; BYTES elements with their four-byte length).
+        """Read one row of the tensors in ``contract.tensors.ANIMALS_OUTPUTS``: output name -> its bytes as
+        KServe v2 carries them (little-endian; BYTES elements with their four-byte length). Tensors of boxes may be
+        left out where nobody asked for boxes.
 
         Raises ContractBroken if a tensor is missing, has the wrong size, or names a leaf that is not there.
         """
@@ -58,59 +60,100 @@ class AnswerReader:
     def _read(self, raw: Mapping[str, bytes]) -> Answer:
         width, height = _numbers(raw, tensors.IMAGE_WIDTH_HEIGHT)
         species = self._species(_numbers(raw, tensors.SPECIES_IDS), _numbers(raw, tensors.SPECIES_SCORES))
-        boxes = self._boxes(raw)
+        taxon = _numbers(raw, tensors.TAXON)
         count = int(_numbers(raw, tensors.COUNT)[0])
-        timings = _numbers(raw, tensors.TIMINGS_MS)
+        boxes = self._boxes(raw, count) if count > 0 else ()
         return Answer(
             status=PhotoStatus(int(_numbers(raw, tensors.STATUS)[0])),
             width=int(width),
             height=int(height),
-            verdict=self._verdict(species),
+            verdict=_verdict(Depth(int(taxon[1]))),
+            taxon=self._taxon(taxon, _numbers(raw, tensors.TAXON_SCORE)[0]),
             species=species,
+            alternatives=self._alternatives(_numbers(raw, tensors.ALTERNATIVES), species),
             count=None if count == tensors.NOT_COUNTED else count,
-            counts=_count_by_species(boxes),
+            counts=_count_by_name(boxes),
             boxes=boxes,
-            timings_ms=dict(zip(tensors.TIMING_STAGES, timings, strict=True)),
+            timings_ms=dict(zip(tensors.TIMING_STAGES, _numbers(raw, tensors.TIMINGS_MS), strict=True)),
             release=_strings(raw, tensors.RELEASE)[0],
         )
 
-    def _verdict(self, species: Sequence[SpeciesScore]) -> Verdict:
-        if not species:
-            return Verdict.UNKNOWN
-        best = species[0]
-        if best.key == NO_ANIMAL:
-            return Verdict.EMPTY if best.score >= self._thresholds.empty_from else Verdict.UNKNOWN
-        return Verdict.ANIMAL if best.score >= self._thresholds.unknown_below else Verdict.UNKNOWN
-
     def _species(self, ids: Sequence[float], scores: Sequence[float]) -> tuple[SpeciesScore, ...]:
         return tuple(
-            species_score(self._leaf(int(leaf)), score)
+            species_score(self._leaf(leaf), score)
             for leaf, score in zip(ids, scores, strict=True)
             if leaf != tensors.NO_SPECIES
         )
 
-    def _leaf(self, index: int) -> Leaf:
+    def _leaf(self, index: float) -> Leaf:
         if index < 0:
             raise IndexError(f"leaf {index}")
-        return self._taxonomy[index]
+        return self._taxonomy[int(index)]
 
-    def _boxes(self, raw: Mapping[str, bytes]) -> tuple[Box, ...]:
-        count = max(0, int(_numbers(raw, tensors.COUNT)[0]))
-        if count == 0:
-            return ()
-        corners = _numbers(raw, tensors.BOXES)
-        scores = _numbers(raw, tensors.BOX_SCORES)
-        ids = _numbers(raw, tensors.BOX_SPECIES_IDS)
-        probabilities = _numbers(raw, tensors.BOX_SPECIES_SCORES)
-        k = tensors.TOP_K
-        return tuple(
-            Box(
-                **dict(zip(("x1", "y1", "x2", "y2"), corners[row * 4 : row * 4 + 4], strict=True)),
-                score=scores[row],
-                species=self._species(ids[row * k : row * k + k], probabilities[row * k : row * k + k]),
-            )
-            for row in range(min(count, tensors.MAX_BOXES))
+    def _taxon(self, leaf_and_depth: Sequence[float], score: float) -> Taxon | None:
+        """None for an empty photo."""
+        depth = Depth(int(leaf_and_depth[1]))
+        if depth is Depth.EMPTY:
+            return None
+        leaf = self._leaf(leaf_and_depth[0]) if depth >= Depth.CLASS else None
+        return taxon(leaf, depth, score)
+
+    def _alternatives(self, raw: Sequence[float], species: Sequence[SpeciesScore]) -> Alternatives | None:
+        size = int(raw[0])
+        if size == 0:
+            return None
+        if size <= tensors.TOP_K:
+            return Alternatives(coverage=self._coverage, species=tuple(species[:size]))
+        return Alternatives(coverage=self._coverage, species=(), taxon=self._taxon(raw[1:], 1.0))
+
+    def _boxes(self, raw: Mapping[str, bytes], count: int) -> tuple[Box, ...]:
+        corners, scores = _rows(raw, tensors.BOXES), _numbers(raw, tensors.BOX_SCORES)
+        ids, shares = _rows(raw, tensors.BOX_SPECIES_IDS), _rows(raw, tensors.BOX_SPECIES_SCORES)
+        taxa, taxon_scores = _rows(raw, tensors.BOX_TAXON), _numbers(raw, tensors.BOX_TAXON_SCORE)
+        alternatives = _rows(raw, tensors.BOX_ALTERNATIVES)
+        boxes = []
+        for row in range(min(count, tensors.MAX_BOXES)):
+            species = self._species(ids[row], shares[row])
+            x1, y1, x2, y2 = (round(corner, 5) for corner in corners[row])
+            boxes.append(
+                Box(
+                    x1=x1, y1=y1, x2=x2, y2=y2,
+                    score=round(scores[row], 4),
+                    species=species,
+                    taxon=self._taxon(taxa[row], taxon_scores[row]) if species else None,
+                    alternatives=self._alternatives(alternatives[row], species),
+                )
+            )  # fmt: skip
+        return tuple(boxes)
+
+
+def _verdict(depth: Depth) -> Verdict:
+    if depth is Depth.EMPTY:
+        return Verdict.EMPTY
+    return Verdict.UNKNOWN if depth is Depth.UNKNOWN else Verdict.ANIMAL
+
+
+def taxon(leaf: Leaf | None, depth: Depth, score: float) -> Taxon:
+    """An answer in the record's words: ``leaf``'s names down to ``depth``. ``leaf`` is None above ``Depth.CLASS``."""
+    score = round(min(score, 1.0), 4)
+    if leaf is None:
+        known = depth is Depth.ANIMAL
+        return Taxon(
+            rank=depth.rank, name="Animalia" if known else "", common_name="animal" if known else "unknown", score=score
         )
+    ranks = [name if place < depth else "" for place, name in enumerate(leaf.ranks)]
+    name = next((name for name in reversed(ranks) if name), "")
+    return Taxon(
+        rank=depth.rank,
+        name=name,
+        common_name=leaf.common_name if depth is Depth.SPECIES else f"{name} ({depth.rank})",
+        score=score,
+        class_=ranks[0],
+        order=ranks[1],
+        family=ranks[2],
+        genus=ranks[3],
+        species=ranks[4],
+    )
 
 
 def species_score(leaf: Leaf, score: float) -> SpeciesScore:
@@ -130,17 +173,23 @@ def species_score(leaf: Leaf, score: float) -> SpeciesScore:
     )
 
 
-def _count_by_species(boxes: Sequence[Box]) -> dict[str, int]:
+def _count_by_name(boxes: Sequence[Box]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for box in boxes:
-        if box.species:
-            name = box.species[0].common_name
-            counts[name] = counts.get(name, 0) + 1
+        if box.taxon is not None:
+            counts[box.taxon.common_name] = counts.get(box.taxon.common_name, 0) + 1
     return counts
 
 
 def _numbers(raw: Mapping[str, bytes], spec: TensorSpec) -> tuple[float, ...]:
     return struct.unpack(f"<{math.prod(spec.shape)}{_FORMATS[spec.datatype]}", raw[spec.name])
+
+
+def _rows(raw: Mapping[str, bytes], spec: TensorSpec) -> list[tuple[float, ...]]:
+    """The numbers of a tensor by its first dimension."""
+    numbers = _numbers(raw, spec)
+    width = math.prod(spec.shape[1:])
+    return [numbers[at : at + width] for at in range(0, len(numbers), width)]
 
 
 def _strings(raw: Mapping[str, bytes], spec: TensorSpec) -> list[str]:
@@ -149,20 +198,15 @@ def _strings(raw: Mapping[str, bytes], spec: TensorSpec) -> list[str]:
 
 def failed_row(status: PhotoStatus) -> dict[str, bytes]:
     """The reply row of a photo that could not be used: its status, and 'nothing found' everywhere else."""
-    fill = {
-        tensors.STATUS.name: int(status),
-        tensors.COUNT.name: tensors.NOT_COUNTED,
-        tensors.SPECIES_IDS.name: tensors.NO_SPECIES,
-        tensors.BOX_SPECIES_IDS.name: tensors.NO_SPECIES,
-    }
-    return {spec.name: _filled(spec, fill.get(spec.name, 0)) for spec in tensors.ANIMALS_OUTPUTS}
+    return {spec.name: _filled(spec, int(status)) for spec in tensors.ANIMALS_OUTPUTS}
 
 
-def _filled(spec: TensorSpec, value: int) -> bytes:
+def _filled(spec: TensorSpec, status: int) -> bytes:
     size = math.prod(spec.shape)
     if spec.datatype == "BYTES":
         return struct.pack("<I", 0) * size
-    return struct.pack(f"<{size}{_FORMATS[spec.datatype]}", *([value] * size))
+    row = (status,) if spec is tensors.STATUS else tensors.NOTHING.get(spec.name, (0,))
+    return struct.pack(f"<{size}{_FORMATS[spec.datatype]}", *(row * (size // len(row))))
 
 
 def split_strings(data: bytes, limit: int = MAX_BATCH * TOP_K) -> list[bytes]:

@@ -21,6 +21,13 @@ class PhotoStatus(IntEnum):
     TOO_MANY_PIXELS = 6
     TOO_SMALL = 7
     TOO_MANY_BYTES = 8
+    PARTIAL = 9
+    """Cut off, yet most of the picture is there: it is answered all the same."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether a photo of this status has an answer."""
+        return self in (PhotoStatus.OK, PhotoStatus.PARTIAL)
 
     @property
     def code(self) -> str:
@@ -37,6 +44,7 @@ _ADVICE: dict[PhotoStatus, str] = {
     PhotoStatus.CORRUPT: "The photo is damaged and cannot be decoded. Send it again from the original.",
     PhotoStatus.TOO_MANY_PIXELS: "The photo has too many pixels. Send at most 100 megapixels (40 if not JPEG).",
     PhotoStatus.TOO_SMALL: "The photo is too small to show an animal. Send one of at least 8 x 8 pixels.",
+    PhotoStatus.PARTIAL: "The photo ends before its picture does; what is there was read. Copy it again for the rest.",
     PhotoStatus.TOO_MANY_BYTES: "The photo has too many bytes. Send a smaller file or re-encode it as JPEG.",
 }
 

@@ -11,6 +11,16 @@ from typing import Final
 IMAGE_SIZE: Final = 224
 """Side of the square classifier input, pixels. MobileNetV2 1.0 224's native size."""
 
+SCENE_SIZE: Final = 416
+"""Side of the detector's square input, pixels: YOLOX-nano's native size (Ge et al., "YOLOX", 2021, table 5)."""
+
+VIEW_SIZE: Final = 768
+"""Longer side, at least, that a photo keeps when its animals are to be named: an animal a quarter of the photo wide
+then still fills most of ``IMAGE_SIZE``, and photos of 3, 8 and 12 megapixels are decoded at 1/2 or 1/4."""
+
+LETTERBOX_FILL: Final = 114
+"""Grey beside a photo that is not square, right of it or below: what YOLOX was trained with."""
+
 CHANNELS: Final = 3
 """Red, green, blue, in this order."""
 

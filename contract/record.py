@@ -9,7 +9,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION: Final = 1
+from contract.options import Task
+
+SCHEMA_VERSION: Final = 2
+"""2 added the answer's taxon, alternatives, tasks, camera and location; records of version 1 are read as they are."""
 
 
 class Verdict(StrEnum):
@@ -57,6 +60,28 @@ class SpeciesScore(_Frozen):
     score: float = Field(description="Probability of the species, 0..1.")
 
 
+class Taxon(_Frozen):
+    """An answer that is as narrow as it is sure: a species, or the ancestor that several candidates share."""
+
+    rank: str = Field(description="`species`, `genus`, `family`, `order`, `class`, `animal`, or `unknown`.")
+    name: str = Field(description="Scientific name at that rank; `Animalia` for `animal`, empty for `unknown`.")
+    common_name: str = Field(description="E.g. `lion`; for an ancestor what it is, e.g. `Felidae (family)`.")
+    score: float = Field(description="Probability of the answer, 0..1.")
+    class_: str = Field(default="", alias="class")
+    order: str = ""
+    family: str = ""
+    genus: str = ""
+    species: str = ""
+
+
+class Alternatives(_Frozen):
+    """A conformal set: contains the true species with probability ``coverage`` on photos like the calibration's."""
+
+    coverage: float
+    species: tuple[SpeciesScore, ...] = Field(description="The set, if it has five members at most.")
+    taxon: Taxon | None = Field(default=None, description="Otherwise the narrowest taxon that holds all of it.")
+
+
 class Box(_Frozen):
     """One animal: corners as shares of the upright photo's width and height, and what it is."""
 
@@ -66,6 +91,23 @@ class Box(_Frozen):
     y2: float
     score: float
     species: tuple[SpeciesScore, ...]
+    taxon: Taxon | None = Field(default=None, description="The answer; null where names were not asked for.")
+    alternatives: Alternatives | None = None
+
+
+class Camera(_Frozen):
+    """The camera as EXIF names it; empty where it does not."""
+
+    make: str = ""
+    model: str = ""
+    serial: str = ""
+
+
+class Location(_Frozen):
+    """Where the photo was taken, WGS 84, degrees, north and east positive. Kept only on the caller's request."""
+
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
 
 
 class Photo(_Frozen):
@@ -79,12 +121,15 @@ class Photo(_Frozen):
     height: int
     size_bytes: int
     captured_at: datetime | None = Field(default=None, description="EXIF capture time; the camera's local clock.")
+    camera: Camera | None = None
+    location: Location | None = Field(default=None, description="EXIF GPS, if the caller asked to keep it.")
 
 
 class Timings(_Frozen):
     """Milliseconds of wall time by stage."""
 
     decode: float
+    detect: float = 0.0
     classify: float
     model: float = Field(description="The whole `animals` model, queueing inside Triton's batcher excluded.")
     triton: float = Field(description="Round trip to Triton as the gateway saw it.")
@@ -98,10 +143,13 @@ class Record(_Frozen):
     id: UUID
     received_at: datetime
     status: RecordStatus = RecordStatus.COMPLETE
+    tasks: Task = Field(default=Task.SPECIES, description="What was asked: `species`, `count` or `full`.")
     verdict: Verdict
+    taxon: Taxon | None = Field(default=None, description="The answer for the whole photo; null if it is empty.")
     species: tuple[SpeciesScore, ...] = Field(description="Whole photo, best first, five at most.")
-    count: int | None = Field(default=None, description="Animals found; null where the release does not count.")
-    counts: dict[str, int] = Field(default_factory=dict, description="Animals by species' common name.")
+    alternatives: Alternatives | None = None
+    count: int | None = Field(default=None, description="Animals found; null where nobody asked to count.")
+    counts: dict[str, int] = Field(default_factory=dict, description="Animals by their taxon's common name.")
     boxes: tuple[Box, ...] = ()
     photo: Photo
     release: str = Field(description="Release that answered, `name@digest`.")

@@ -22,10 +22,14 @@ class Source(_Frozen):
 
 
 class Thresholds(_Frozen):
-    """The release's own defaults; probabilities, 0..1."""
+    """The release's own defaults, all shares in 0..1. What a request may set itself: ``contract.options``."""
 
-    unknown_below: float = Field(description="A best species below this is answered as unknown.")
-    empty_from: float = Field(description="`no animal` at or above this is answered as empty.")
+    detect_from: float = Field(description="A box with this score or more is an animal.")
+    overlap: float = Field(description="Of two boxes whose intersection over union is more, only the better stays.")
+    sure_from: float = Field(description="A taxon is answered if its probability is at least this.")
+    empty_from: float = Field(description="`no animal`, if best and at or above this, is answered as empty.")
+    alternatives_from: float = Field(description="Species at or above this are the conformal set.")
+    coverage: float = Field(description="Share of photos whose conformal set holds the truth, as calibrated.")
 
 
 class Training(_Frozen):

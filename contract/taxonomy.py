@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 NO_ANIMAL: Final = "no_animal"
@@ -13,6 +14,29 @@ NO_ANIMAL: Final = "no_animal"
 
 RANKS: Final = ("class", "order", "family", "genus", "species")
 """From broad to narrow. A leaf may leave the narrow ones empty ('some jellyfish')."""
+
+
+class Depth(IntEnum):
+    """How far down ``RANKS`` an answer commits itself. Part of the tensor contract: never renumber."""
+
+    EMPTY = -2
+    """There is no animal."""
+    UNKNOWN = -1
+    """Perhaps an animal; not even that is sure."""
+    ANIMAL = 0
+    """Some animal."""
+    CLASS = 1
+    ORDER = 2
+    FAMILY = 3
+    GENUS = 4
+    SPECIES = 5
+    """A species of the taxonomy, whatever rank its leaves define ('some jellyfish' too)."""
+
+    @property
+    def rank(self) -> str:
+        """``empty``, ``unknown``, ``animal`` or the name in ``RANKS``."""
+        return self.name.lower()
+
 
 COLUMNS: Final = ("leaf", *RANKS, "common_name", "variety", "imagenet_row")
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from contract.preprocessing import CHANNELS, IMAGE_SIZE
+from contract.preprocessing import CHANNELS, IMAGE_SIZE, SCENE_SIZE, VIEW_SIZE
+from contract.taxonomy import Depth
 
 MAX_BOXES: Final = 64
 """Rows in every box tensor. Fewer animals are padded, so that replies of a batch stack."""
@@ -38,6 +39,7 @@ class TensorSpec:
 
 
 PREPROCESS: Final = "preprocess"
+DETECTOR: Final = "detector"
 CLASSIFIER: Final = "classifier"
 ANIMALS: Final = "animals"
 
@@ -50,6 +52,18 @@ takes. Lengths differ, so the model's configuration must allow a ragged batch.""
 
 IMAGE: Final = TensorSpec("IMAGE", "UINT8", (IMAGE_SIZE, IMAGE_SIZE, CHANNELS))
 """Upright RGB pixels, 0..255, rows x columns x channels."""
+
+SCENE: Final = TensorSpec("SCENE", "UINT8", (SCENE_SIZE, SCENE_SIZE, CHANNELS))
+"""The whole upright photo as RGB 0..255, scaled to fit and placed top left (:mod:`imaging.letterbox`)."""
+
+VIEW: Final = TensorSpec("VIEW", "UINT8", (VIEW_SIZE, VIEW_SIZE, CHANNELS))
+"""As ``SCENE`` and larger: what animals are cut out of. Only ``preprocess`` has it as a tensor."""
+
+MAX_CANDIDATES: Final = 300
+"""Rows of ``DETECTIONS``: the best boxes before those that show the same animal are thrown out."""
+
+DETECTIONS: Final = TensorSpec("DETECTIONS", "FP32", (MAX_CANDIDATES, 5))
+"""x1, y1, x2, y2 as shares of the ``SCENE`` square (may reach outside it), then the score 0..1; best first."""
 
 STATUS: Final = TensorSpec("STATUS", "INT32", (1,))
 """:class:`contract.photo_status.PhotoStatus`."""
@@ -72,8 +86,16 @@ BOX_SCORES: Final = TensorSpec("BOX_SCORES", "FP32", (MAX_BOXES,))
 BOX_SPECIES_IDS: Final = TensorSpec("BOX_SPECIES_IDS", "INT32", (MAX_BOXES, TOP_K))
 BOX_SPECIES_SCORES: Final = TensorSpec("BOX_SPECIES_SCORES", "FP32", (MAX_BOXES, TOP_K))
 
+BOX_TAXON: Final = TensorSpec("BOX_TAXON", "INT32", (MAX_BOXES, 2))
+"""As ``TAXON``, for each box."""
+
+BOX_TAXON_SCORE: Final = TensorSpec("BOX_TAXON_SCORE", "FP32", (MAX_BOXES,))
+
+BOX_ALTERNATIVES: Final = TensorSpec("BOX_ALTERNATIVES", "INT32", (MAX_BOXES, 3))
+"""As ``ALTERNATIVES``, for each box."""
+
 COUNT: Final = TensorSpec("COUNT", "INT32", (1,))
-"""Animals found; ``NOT_COUNTED`` where the release has no detector."""
+"""Animals found; ``NOT_COUNTED`` where nobody asked for it, or where the release has no detector."""
 
 SPECIES_IDS: Final = TensorSpec("SPECIES_IDS", "INT32", (TOP_K,))
 """Leaves of the release's taxonomy (row numbers) for the whole photo, best first. Of the leaves of
@@ -85,16 +107,30 @@ SPECIES_SCORES: Final = TensorSpec("SPECIES_SCORES", "FP32", (TOP_K,))
 SPECIES_NAMES: Final = TensorSpec("SPECIES_NAMES", "BYTES", (TOP_K,))
 """Common names, UTF-8, so that a KServe v2 client needs no table."""
 
-TIMINGS_MS: Final = TensorSpec("TIMINGS_MS", "FP32", (3,))
-"""Milliseconds of wall time this photo's batch spent in the stages of ``TIMING_STAGES``."""
+TAXON: Final = TensorSpec("TAXON", "INT32", (2,))
+"""The answer for the whole photo: a leaf, and the :class:`contract.taxonomy.Depth` down to which its names are
+meant. (lion, GENUS) is 'some Panthera'; below ``Depth.CLASS`` the leaf says nothing and is ``NO_SPECIES``."""
 
-TIMING_STAGES: Final = ("decode", "classify", "total")
+TAXON_SCORE: Final = TensorSpec("TAXON_SCORE", "FP32", (1,))
+"""Probability of that answer: the sum over all leaves that it covers."""
+
+ALTERNATIVES: Final = TensorSpec("ALTERNATIVES", "INT32", (3,))
+"""A set that contains the truth with the release's stated probability: its size n, then a leaf and a depth.
+1 <= n <= ``TOP_K``: the first n of ``SPECIES_IDS``. n > ``TOP_K``: too many to list, and all of them lie under the
+taxon (leaf, depth). 0: nobody asked, or there is nothing to name."""
+
+TIMING_STAGES: Final = ("decode", "detect", "classify", "total")
+
+TIMINGS_MS: Final = TensorSpec("TIMINGS_MS", "FP32", (len(TIMING_STAGES),))
+"""Milliseconds of wall time this photo's batch spent in the stages of ``TIMING_STAGES``."""
 
 RELEASE: Final = TensorSpec("RELEASE", "BYTES", (1,))
 """Identity of the release that answered, ``name@digest``."""
 
 PREPROCESS_INPUTS: Final = (ENCODED,)
-PREPROCESS_OUTPUTS: Final = (IMAGE, STATUS, IMAGE_WIDTH_HEIGHT)
+PREPROCESS_OUTPUTS: Final = (IMAGE, SCENE, VIEW, IMAGE_WIDTH_HEIGHT)
+DETECTOR_INPUTS: Final = (SCENE,)
+DETECTOR_OUTPUTS: Final = (DETECTIONS,)
 CLASSIFIER_INPUTS: Final = (IMAGE,)
 ANIMALS_INPUTS: Final = (PHOTO,)
 ANIMALS_OUTPUTS: Final = (
@@ -104,10 +140,32 @@ ANIMALS_OUTPUTS: Final = (
     SPECIES_IDS,
     SPECIES_SCORES,
     SPECIES_NAMES,
+    TAXON,
+    TAXON_SCORE,
+    ALTERNATIVES,
     BOXES,
     BOX_SCORES,
     BOX_SPECIES_IDS,
     BOX_SPECIES_SCORES,
+    BOX_TAXON,
+    BOX_TAXON_SCORE,
+    BOX_ALTERNATIVES,
     TIMINGS_MS,
     RELEASE,
 )
+
+BOX_OUTPUTS: Final = frozenset(spec.name for spec in ANIMALS_OUTPUTS if spec.shape[0] == MAX_BOXES)
+"""Outputs about boxes, which nobody needs for ``Task.SPECIES``."""
+
+_NO_TAXON: Final = (NO_SPECIES, int(Depth.UNKNOWN))
+
+NOTHING: Final = {
+    COUNT.name: (NOT_COUNTED,),
+    SPECIES_IDS.name: (NO_SPECIES,),
+    TAXON.name: _NO_TAXON,
+    ALTERNATIVES.name: (0, *_NO_TAXON),
+    BOX_SPECIES_IDS.name: (NO_SPECIES,),
+    BOX_TAXON.name: _NO_TAXON,
+    BOX_ALTERNATIVES.name: (0, *_NO_TAXON),
+}
+"""By output of ``animals``, what stands where nothing was found or asked for, repeated to fill; 0 elsewhere."""

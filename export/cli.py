@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from contract.tensors import CLASSIFIER
 from export.errors import ExportError
-from export.layout import ONNX_PATH, PLAN_PATH
-from export.plan_release import serve_plan
+from export.layout import NETWORKS, onnx_path, plan_path
+from export.plan_release import serve_plans
 from export.tensorrt import build_plan
 
 app = typer.Typer(help="Turn a checkpoint into a release.", no_args_is_help=True)
@@ -24,16 +25,20 @@ FAILED = 1
 
 @app.command()
 def build(
-    checkpoint: Annotated[Path, typer.Option(help="checkpoint.pt of `fit`, with evaluation.json beside it.")],
+    checkpoint: Annotated[
+        Path, typer.Option(help="checkpoint.pt of `fit`, with evaluation.json and leave_out.json beside it.")
+    ],
+    detector: Annotated[Path, typer.Option(help="checkpoint.pt of `fit-detector`, with evaluation.json beside it.")],
     data: Annotated[Path, typer.Option(help="Directory of the data set.")],
     out: Annotated[Path, typer.Option(help="Model repository to write; replaced as a whole.")],
-    name: Annotated[str, typer.Option(help="Name of the release, e.g. 1.")],
+    name: Annotated[str, typer.Option(help="Name of the release, e.g. 2.")],
+    dali: Annotated[Path | None, typer.Option(help="What `dali-parity --json` printed, for the model card.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Export to ONNX, hold it against the checkpoint and write the release.
+    """Export to ONNX, FP32 and 8-bit, hold that against the checkpoints and write the release.
 
-    Example: python -m export build --checkpoint build/training/checkpoint.pt --data ../shared/data
-    --out model_repository --name 1
+    Example: python -m export build --checkpoint build/training/checkpoint.pt
+    --detector build/detector/checkpoint.pt --data ../shared/data --out model_repository --name 2
     """
     if importlib.util.find_spec("torch") is None:
         raise _failure("PyTorch is not installed. Install the export extra: pip install 'bestiary[export]'")
@@ -43,7 +48,13 @@ def build(
     with Console(stderr=True).status("reading the checkpoint") as status:
         try:
             release = build_release(
-                checkpoint, data, out, name, lambda what, done, total: status.update(f"{what} {done}/{total}")
+                checkpoint,
+                detector,
+                data,
+                out,
+                name,
+                dali,
+                lambda what, done, total: status.update(f"{what} {done}/{total}"),
             )
         except (ExportError, TrainingError) as error:
             raise _failure(str(error)) from error
@@ -58,16 +69,49 @@ def plan(
     repository: Annotated[Path, typer.Option(help="Model repository of a release.")] = Path("model_repository"),
     as_json: AsJson = False,
 ) -> None:
-    """Build a TensorRT plan beside the release's ONNX file and let the gpu profile serve it.
+    """Build a TensorRT plan beside each ONNX file of a release and let the gpu profile serve them.
 
     Example: python -m export plan --repository model_repository
     """
     try:
-        build_plan(repository / ONNX_PATH, repository / PLAN_PATH)
+        for network, pictures in NETWORKS.items():
+            build_plan(repository / onnx_path(network), repository / plan_path(network), pictures)
     except ExportError as error:
         raise _failure(str(error)) from error
-    release = serve_plan(repository)
-    typer.echo(json.dumps({"release": release}) if as_json else f"Release {release} now holds {PLAN_PATH}.")
+    release = serve_plans(repository)
+    typer.echo(json.dumps({"release": release}) if as_json else f"Release {release} now holds the plans.")
+
+
+@app.command()
+def dali_parity(
+    data: Annotated[Path, typer.Option(help="Directory of the data set.")],
+    repository: Annotated[Path, typer.Option(help="Model repository of a release.")] = Path("model_repository"),
+    as_json: AsJson = False,
+) -> None:
+    """Compare DALI's pictures and answers with those of the shrink-on-load decoder, photo by photo.
+
+    Example: python -m export dali-parity --data ../shared/data
+    """
+    from export.dali_parity import compare
+    from training.errors import TrainingError
+    from training.network import load_taxonomy
+    from training.predict import onnx_predictor
+
+    with Console(stderr=True).status("starting DALI") as status:
+        try:
+            figures = compare(
+                data,
+                onnx_predictor(repository / onnx_path(CLASSIFIER)),
+                load_taxonomy(),
+                lambda what, done, total: status.update(f"{what} {done}/{total}"),
+            )
+        except (ExportError, TrainingError) as error:
+            raise _failure(str(error)) from error
+    if as_json:
+        typer.echo(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            typer.echo(f"{name:24} {value:.5g}")
 
 
 def _failure(message: str) -> typer.Exit:

@@ -1,7 +1,8 @@
 """Every ``config.pbtxt`` of the repository, from the tables in :mod:`contract.tensors`.
 
-``config.pbtxt`` is the ``cpu`` profile; ``configs/gpu.pbtxt`` and ``configs/cpu-dali.pbtxt`` take its
-place under ``tritonserver --model-config-name``, and where one is absent ``config.pbtxt`` counts.
+``config.pbtxt`` is the ``cpu`` profile. ``configs/gpu.pbtxt`` and ``configs/cpu-dali.pbtxt`` (the cpu profile
+with DALI as its decoder) take its place under ``tritonserver --model-config-name``, and where one is absent
+``config.pbtxt`` counts.
 The message types are Triton's own ``model_config.proto`` as shipped in ``tritonclient``.
 """
 
@@ -15,7 +16,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from contract import tensors
 from contract.tensors import MAX_BATCH, TensorSpec
-from export.layout import GPU_CLASSIFIER_PATH, LABELS
+from export.layout import INT8_NAME, LABELS, gpu_config_path
 
 QUEUE_SIZE: Final = 256
 """Requests that may wait in front of one model; more are answered UNAVAILABLE at once."""
@@ -31,6 +32,9 @@ PREFERRED_BATCHES: Final = (8, 16, 32)
 
 OPT_BATCH: Final = PREFERRED_BATCHES[0]
 
+DECODER: Final = "decoder"
+"""Parameter of ``animals`` that chooses who decodes (serving/models/animals.py)."""
+
 _CPU = pb.ModelInstanceGroup.KIND_CPU
 _GPU = pb.ModelInstanceGroup.KIND_GPU
 
@@ -44,87 +48,84 @@ def render(config: pb.ModelConfig) -> str:
 def all_configs(leaves: int, *, plan: bool = False) -> dict[str, pb.ModelConfig]:
     """Path below the repository -> configuration, for a classifier of ``leaves`` leaves.
 
-    ``plan``: whether a TensorRT plan lies beside the ONNX file; the GPU profile then serves it.
+    ``plan``: whether TensorRT plans lie beside the ONNX files; the GPU profile then serves them.
     """
-    gpu_classifier = classifier_plan(leaves) if plan else classifier_gpu(leaves)
     return {
-        f"{tensors.PREPROCESS}/config.pbtxt": preprocess_cpu(),
-        f"{tensors.PREPROCESS}/configs/gpu.pbtxt": preprocess_dali(_GPU),
-        f"{tensors.PREPROCESS}/configs/cpu-dali.pbtxt": preprocess_dali(_CPU),
-        f"{tensors.CLASSIFIER}/config.pbtxt": classifier_cpu(leaves),
-        GPU_CLASSIFIER_PATH: gpu_classifier,
-        f"{tensors.ANIMALS}/config.pbtxt": animals(),
+        f"{tensors.PREPROCESS}/config.pbtxt": preprocess(_CPU),
+        f"{tensors.PREPROCESS}/configs/gpu.pbtxt": preprocess(_GPU),
+        f"{tensors.DETECTOR}/config.pbtxt": network_cpu(_detector()),
+        gpu_config_path(tensors.DETECTOR): (network_plan if plan else network_gpu)(_detector()),
+        f"{tensors.CLASSIFIER}/config.pbtxt": network_cpu(_classifier(leaves), INT8_NAME),
+        gpu_config_path(tensors.CLASSIFIER): (network_plan if plan else network_gpu)(_classifier(leaves)),
+        f"{tensors.ANIMALS}/config.pbtxt": animals("inline"),
+        f"{tensors.ANIMALS}/configs/cpu-dali.pbtxt": animals(tensors.PREPROCESS),
+        f"{tensors.ANIMALS}/configs/gpu.pbtxt": animals(tensors.PREPROCESS),
     }
 
 
-def preprocess_cpu() -> pb.ModelConfig:
-    """Shrink-on-load decoding in Python processes, one a core on a small machine."""
-    config = _preprocess("python")
-    config.instance_group.add(count=2, kind=_CPU)
-    _batch(config)
-    return config
-
-
-def preprocess_dali(kind: int) -> pb.ModelConfig:
+def preprocess(kind: int) -> pb.ModelConfig:
     """The DALI pipeline of ``dali.py``, which the backend serialises itself when it loads the model."""
-    config = _preprocess("dali")
+    config = _model(tensors.PREPROCESS, "dali", tensors.PREPROCESS_INPUTS, tensors.PREPROCESS_OUTPUTS)
+    config.input[0].allow_ragged_batch = True  # encoded photos have different lengths
     config.default_model_filename = "dali.py"
     config.instance_group.add(count=1, kind=kind)
     _batch(config, delay_us=GPU_QUEUE_DELAY_US if kind == _GPU else 0)
     return config
 
 
-def classifier_cpu(leaves: int) -> pb.ModelConfig:
+def network_cpu(config: pb.ModelConfig, file: str = "") -> pb.ModelConfig:
     """ONNX Runtime with one thread an instance: two photos at once beat one photo on two threads."""
-    config = _classifier("onnxruntime", leaves)
+    config.backend = "onnxruntime"
+    config.default_model_filename = file
     config.parameters["intra_op_thread_count"].string_value = "1"
     config.instance_group.add(count=2, kind=_CPU)
     _batch(config)
     return config
 
 
-def classifier_gpu(leaves: int) -> pb.ModelConfig:
+def network_gpu(config: pb.ModelConfig) -> pb.ModelConfig:
     """ONNX Runtime with the TensorRT provider in FP16; nodes that it leaves go to the CUDA provider.
 
     Keys: triton-inference-server/onnxruntime_backend, README, "ONNX Runtime with TensorRT optimization".
     One profile covers all batch sizes, so that no request waits for an engine to be built.
     """
-    config = _classifier("onnxruntime", leaves)
+    config.backend = "onnxruntime"
     accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
     accelerator.parameters["precision_mode"] = "FP16"
     for bound, batch in (("min", 1), ("opt", OPT_BATCH), ("max", MAX_BATCH)):
-        shape = "x".join(str(side) for side in (batch, *tensors.IMAGE.shape))
-        accelerator.parameters[f"trt_profile_{bound}_shapes"] = f"{tensors.IMAGE.name}:{shape}"
+        shape = "x".join(str(side) for side in (batch, *config.input[0].dims))
+        accelerator.parameters[f"trt_profile_{bound}_shapes"] = f"{config.input[0].name}:{shape}"
     config.instance_group.add(count=1, kind=_GPU)
     _batch(config, delay_us=GPU_QUEUE_DELAY_US, preferred=PREFERRED_BATCHES)
     return config
 
 
-def classifier_plan(leaves: int) -> pb.ModelConfig:
+def network_plan(config: pb.ModelConfig) -> pb.ModelConfig:
     """A TensorRT plan that ``python -m export plan`` built for this GPU."""
-    config = _classifier("tensorrt", leaves)
+    config.backend = "tensorrt"
     config.instance_group.add(count=1, kind=_GPU)
     _batch(config, delay_us=GPU_QUEUE_DELAY_US, preferred=PREFERRED_BATCHES)
     return config
 
 
-def animals() -> pb.ModelConfig:
-    """The public model. Its instances mostly wait for the other two, so there are more of them."""
+def animals(decoder: str) -> pb.ModelConfig:
+    """The public model. Its instances decode and then wait for the networks, so there are more of them than cores.
+
+    ``decoder``: ``inline`` (shrink-on-load in its own process) or the model ``preprocess``.
+    """
     config = _model(tensors.ANIMALS, "python", tensors.ANIMALS_INPUTS, tensors.ANIMALS_OUTPUTS)
+    config.parameters[DECODER].string_value = decoder
     config.instance_group.add(count=4, kind=_CPU)
     _batch(config)
     return config
 
 
-def _preprocess(backend: str) -> pb.ModelConfig:
-    config = _model(tensors.PREPROCESS, backend, tensors.PREPROCESS_INPUTS, tensors.PREPROCESS_OUTPUTS)
-    config.input[0].allow_ragged_batch = True  # encoded photos have different lengths
-    return config
+def _detector() -> pb.ModelConfig:
+    return _model(tensors.DETECTOR, "", tensors.DETECTOR_INPUTS, tensors.DETECTOR_OUTPUTS)
 
 
-def _classifier(backend: str, leaves: int) -> pb.ModelConfig:
-    outputs = (tensors.probabilities(leaves),)
-    config = _model(tensors.CLASSIFIER, backend, tensors.CLASSIFIER_INPUTS, outputs)
+def _classifier(leaves: int) -> pb.ModelConfig:
+    config = _model(tensors.CLASSIFIER, "", tensors.CLASSIFIER_INPUTS, (tensors.probabilities(leaves),))
     config.output[0].label_filename = LABELS
     return config
 

@@ -1,6 +1,7 @@
 """What can stop an export, as one tree.
 
 ExportError
+├── DaliError         DALI is missing, or its pipeline gives other answers
 ├── ParityError       the exported graph does not answer as the network that it came from
 ├── RepositoryError   the release cannot be written where it should go
 └── TensorRTError     an engine cannot be built here
@@ -23,3 +24,7 @@ class RepositoryError(ExportError):
 
 class TensorRTError(ExportError):
     """TensorRT is not installed here or refuses the network."""
+
+
+class DaliError(ExportError):
+    """DALI is not installed, or its pipeline gives other answers than the shrink-on-load decoder."""

@@ -12,14 +12,33 @@ from contract.manifest import MANIFEST_NAME
 VERSION: Final = 1
 """Version folder of every model."""
 
-MODELS: Final = (tensors.PREPROCESS, tensors.CLASSIFIER, tensors.ANIMALS)
+MODELS: Final = (tensors.PREPROCESS, tensors.DETECTOR, tensors.CLASSIFIER, tensors.ANIMALS)
 CARD: Final = "MODEL_CARD.md"
 LABELS: Final = "labels.txt"
 LABELS_PATH: Final = f"{tensors.CLASSIFIER}/{LABELS}"
+DETECTOR_PATH: Final = f"{tensors.DETECTOR}/{VERSION}/model.onnx"
+INT8_NAME: Final = "model.int8.onnx"
+INT8_PATH: Final = f"{tensors.CLASSIFIER}/{VERSION}/{INT8_NAME}"
 ONNX_PATH: Final = f"{tensors.CLASSIFIER}/{VERSION}/model.onnx"
-PLAN_PATH: Final = f"{tensors.CLASSIFIER}/{VERSION}/model.plan"
-GPU_CLASSIFIER_PATH: Final = f"{tensors.CLASSIFIER}/configs/gpu.pbtxt"
+NETWORKS: Final = {tensors.DETECTOR: tensors.SCENE, tensors.CLASSIFIER: tensors.IMAGE}
+"""Models that are networks -> the pictures that they take."""
+
 MANIFEST_PATH: Final = f"{tensors.ANIMALS}/{VERSION}/{MANIFEST_NAME}"
+
+
+def onnx_path(network: str) -> str:
+    """Where the float32 graph of a network lies."""
+    return f"{network}/{VERSION}/model.onnx"
+
+
+def plan_path(network: str) -> str:
+    """Where its TensorRT plan is put."""
+    return f"{network}/{VERSION}/model.plan"
+
+
+def gpu_config_path(network: str) -> str:
+    """Its configuration in the gpu profile."""
+    return f"{network}/configs/gpu.pbtxt"
 
 
 def file_digests(repository: Path) -> dict[str, str]:

@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Final
 
 from contract.preprocessing import IMAGE_SIZE
-from contract.release import Release, Source, Thresholds, Training
+from contract.release import Release, Source, Training
 from contract.taxonomy import Taxonomy
+from export.findings import Findings
 from export.layout import MODELS, VERSION, file_digests
 from training.dataset import BASE_WEIGHTS, Photo, digest, read_manifest, trainable
-from training.evaluate import Figures
-from training.fit import HEAD_ONLY, Evaluation
+from training.detector.start import START_WEIGHTS
 
 COMMANDS: Final = (
     "python -m training fit --data ../shared/data --out build/training --seed {seed}",
-    "python -m export build --checkpoint build/training/checkpoint.pt --data ../shared/data"
-    " --out model_repository --name {name}",
+    "python -m training leave-out --data ../shared/data --out build/training --seed {seed}",
+    "python -m training fit-detector --data ../shared/data --out build/detector --seed {seed}",
+    "python -m export build --checkpoint build/training/checkpoint.pt --detector build/detector/checkpoint.pt"
+    " --data ../shared/data --out model_repository --name {name}",
 )
 
 ATTRIBUTION: Final = {
+    "asiatic-lion": "Photos of Asiatic lions with boxes, published under this licence as stated by the data set's"
+    " redistributor; whoever took and marked them is not named there",
     "caltech101": "Caltech-101: F.-F. Li, M. Andreetto, M. Ranzato, P. Perona, California Institute of Technology, 2022"
     " (doi:10.22002/D1.20086)",
     "oxford-iiit-pet": "The Oxford-IIIT Pet Dataset: O. M. Parkhi, A. Vedaldi, A. Zisserman, C. V. Jawahar,"
@@ -33,35 +37,41 @@ BASE_NAME: Final = "tf2_mobilenet_v2_1.0_224_ptq (Coral), dequantised to float32
 BASE_LICENCE: Final = "Apache-2.0"
 BASE_ATTRIBUTION: Final = "Coral, Google LLC; trained on ImageNet (ILSVRC-2012) by TensorFlow's authors"
 
+DETECTOR_NAME: Final = "YOLOX-nano, COCO (starting weights of the detector)"
+DETECTOR_LICENCE: Final = "Apache-2.0 as stated for the official weights; the provenance of this copy is not proven"
+DETECTOR_ATTRIBUTION: Final = "Z. Ge, S. Liu, F. Wang, Z. Li, J. Sun, Megvii Inc., 2021 (arXiv:2107.08430)"
 
-def commands(evaluation: Evaluation, name: str) -> tuple[str, ...]:
-    """The two commands that make the release again, as they are typed beside the data directory."""
-    return tuple(command.format(seed=evaluation.seed, name=name) for command in COMMANDS)
+
+def commands(findings: Findings, name: str) -> tuple[str, ...]:
+    """The commands that make the release again, as they are typed beside the data directory."""
+    return tuple(command.format(seed=findings.classifier.seed, name=name) for command in COMMANDS)
 
 
-def make_release(repository: Path, data: Path, evaluation: Evaluation, name: str) -> Release:
+def make_release(repository: Path, data: Path, findings: Findings, name: str) -> Release:
     """The manifest over all files that lie in ``repository`` now, ``release.json`` itself excepted."""
-    base = data / BASE_WEIGHTS
     return Release(
         name=name,
         created=date.today().isoformat(),
         models=dict.fromkeys(MODELS, VERSION),
         image_size=IMAGE_SIZE,
-        thresholds=Thresholds(**evaluation.thresholds),
+        thresholds=findings.thresholds,
         files=file_digests(repository),
         training=Training(
-            command=" && ".join(commands(evaluation, name)),
-            seed=evaluation.seed,
-            base_weights=Source(
-                name=BASE_NAME,
-                licence=BASE_LICENCE,
-                sha256=hashlib.sha256(base.read_bytes()).hexdigest(),
-                attribution=BASE_ATTRIBUTION,
+            command=" && ".join(commands(findings, name)),
+            seed=findings.classifier.seed,
+            base_weights=_weights(data / BASE_WEIGHTS, BASE_NAME, BASE_LICENCE, BASE_ATTRIBUTION),
+            data=(
+                *data_sources(data),
+                _weights(data / START_WEIGHTS, DETECTOR_NAME, DETECTOR_LICENCE, DETECTOR_ATTRIBUTION),
             ),
-            data=data_sources(data),
         ),
-        evaluation=figures(evaluation),
+        evaluation=findings.figures,
     )
+
+
+def _weights(file: Path, name: str, licence: str, attribution: str) -> Source:
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    return Source(name=name, licence=licence, sha256=sha256, attribution=attribution)
 
 
 def data_sources(data: Path) -> tuple[Source, ...]:
@@ -79,17 +89,6 @@ def data_sources(data: Path) -> tuple[Source, ...]:
         )
         for source, photos in sorted(by_source.items())
     )
-
-
-def figures(evaluation: Evaluation) -> Figures:
-    """The chosen candidate's figures on the test part, and those of the probe under ``head_only.``."""
-    probe = evaluation.test[HEAD_ONLY.name]
-    compared = {f"{HEAD_ONLY.name}.{name}": value for name, value in probe.items() if not _detail(name)}
-    return evaluation.test[evaluation.chosen] | compared
-
-
-def _detail(name: str) -> bool:
-    return name.startswith(("photos.", "top1.class.", "top1.source."))
 
 
 def labels(taxonomy: Taxonomy) -> str:

@@ -8,14 +8,16 @@ import onnx
 import torch
 
 from contract.tensors import IMAGE, MAX_BATCH, probabilities
+from export.narrow import narrow_weights
 from training.network import AnimalClassifier
 
 
 def write_onnx(classifier: AnimalClassifier, file: Path, leaves: int) -> None:
     """Export to ``file``: UINT8 ``IMAGE`` [N, 224, 224, 3] -> FP32 ``PROBABILITIES`` [N, leaves].
 
-    The file holds its weights itself. What the exporter notes about source files and their places
-    on disk is taken out, so that the same weights give the same bytes everywhere.
+    The file holds its weights itself, in half precision where that loses nothing. What the exporter notes
+    about source files and their places on disk is taken out, so that the same weights give the same bytes
+    everywhere.
     """
     example = torch.zeros((2, *IMAGE.shape), dtype=torch.uint8)
     program = torch.onnx.export(
@@ -31,12 +33,14 @@ def write_onnx(classifier: AnimalClassifier, file: Path, leaves: int) -> None:
     if program is None:
         raise AssertionError("torch.onnx.export(dynamo=True) returns a program.")
     model = program.model_proto
-    _forget_origins(model)
+    forget_origins(model)
+    narrow_weights(model)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(file))
 
 
-def _forget_origins(model: onnx.ModelProto) -> None:
+def forget_origins(model: onnx.ModelProto) -> None:
+    """Take out of a model what the exporter notes about source files and their places on disk."""
     del model.metadata_props[:]
     model.doc_string = ""
     graph = model.graph

@@ -1,4 +1,4 @@
-"""The gate between a network and its exported graph: same answers on real photos, or no release."""
+"""The gates between a network and its exported graphs: same answers on real photos, or no release."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ from typing import Final
 import numpy as np
 
 from contract.photo_status import PhotoError
+from contract.taxonomy import Taxonomy
 from export.errors import ParityError
 from imaging.decode import Pixels, decode_photo
+from postprocess.species import SpeciesSums
 from training.dataset import read_manifest
-from training.evaluate import Predict
+from training.evaluate import Answers, Figures, Predict, right
 
 MAX_DIFFERENCE: Final = 1e-4
 """Largest difference of any probability. FP32 kernels of two runtimes differ by about 1e-6 here."""
+
+MIN_AGREEMENT: Final = 0.98
+"""Share of held-back photos on which an 8-bit graph must name the same best species."""
+
+MAX_LOST: Final = 0.01
+"""Share of right answers that 8 bits may cost."""
 
 BATCHES: Final = (1, 5)
 """Batch sizes that are compared: alone, and an odd number that no kernel is tuned for."""
@@ -54,6 +62,27 @@ def check_parity(network: Predict, exported: Predict, photos: list[Pixels]) -> f
                 raise ParityError(f"The best leaf differs on photo {start} in batches of {size}. Nothing was released.")
             worst = max(worst, difference)
     return worst
+
+
+def check_agreement(exact: Answers, quantised: Answers, taxonomy: Taxonomy) -> Figures:
+    """Hold an 8-bit graph's answers to held-back photos against the network's, by species.
+
+    Returns ``int8.agreement``, the share of photos with the same best species, and ``int8.lost``, the share of right
+    answers that it costs. Raises ParityError, saying which, if they agree on less than ``MIN_AGREEMENT`` or more
+    than ``MAX_LOST`` is lost.
+    """
+    best = [SpeciesSums(taxonomy).of(answers.release).argmax(axis=1) for answers in (exact, quantised)]
+    agreement = float((best[0] == best[1]).mean())
+    correct = [right(answers.release, answers.photos, taxonomy).mean() for answers in (exact, quantised)]
+    lost = float(correct[0] - correct[1])
+    if agreement < MIN_AGREEMENT:
+        raise ParityError(
+            f"The 8-bit graph names another best species on {1 - agreement:.1%} of {len(exact.photos)} photos;"
+            f" {1 - MIN_AGREEMENT:.1%} may. Nothing was released."
+        )
+    if lost > MAX_LOST:
+        raise ParityError(f"8 bits cost {lost:.1%} of the right answers; {MAX_LOST:.1%} may. Nothing was released.")
+    return {"int8.agreement": round(agreement, 4), "int8.lost": round(lost, 4)}
 
 
 def _decoded(files: Iterable[Path]) -> Iterable[Pixels]:

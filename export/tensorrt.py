@@ -1,17 +1,18 @@
-"""A TensorRT plan from the exported ONNX file, where TensorRT is installed."""
+"""A TensorRT plan from an exported ONNX file, where TensorRT is installed."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
 
-from contract.tensors import IMAGE, MAX_BATCH
+from contract.tensors import MAX_BATCH, TensorSpec
 from export.configs import OPT_BATCH
 from export.errors import TensorRTError
 
 
-def build_plan(onnx_file: Path, plan_file: Path) -> None:
-    """Build an FP16 engine for batches of 1 to ``MAX_BATCH``, fastest at ``OPT_BATCH``, for this GPU.
+def build_plan(onnx_file: Path, plan_file: Path, pictures: TensorSpec) -> None:
+    """Build an FP16 engine of a network that takes ``pictures`` in batches of 1 to ``MAX_BATCH``, fastest at
+    ``OPT_BATCH``, for this GPU.
 
     Raises TensorRTError if TensorRT or polygraphy is not installed or the ONNX file is not there.
     """
@@ -22,14 +23,19 @@ def build_plan(onnx_file: Path, plan_file: Path) -> None:
                 " on a GPU of the kind that will serve it."
             )
     if not onnx_file.is_file():
-        raise TensorRTError(f"No classifier at {onnx_file}. Build a release first with `python -m export build`.")
-    from polygraphy.backend.trt import CreateConfig, Profile, engine_from_network, network_from_onnx_path, save_engine
+        raise TensorRTError(f"No network at {onnx_file}. Build a release first with `python -m export build`.")
+    import onnx
+    from polygraphy.backend.trt import CreateConfig, Profile, engine_from_network, network_from_onnx_bytes, save_engine
 
+    from export.narrow import widen_weights
+
+    model = onnx.load(onnx_file)
+    widen_weights(model)  # TensorRT wants the weights of a convolution as constants
     sizes = {
-        "min": (1, *IMAGE.shape),
-        "opt": (OPT_BATCH, *IMAGE.shape),
-        "max": (MAX_BATCH, *IMAGE.shape),
+        "min": (1, *pictures.shape),
+        "opt": (OPT_BATCH, *pictures.shape),
+        "max": (MAX_BATCH, *pictures.shape),
     }
-    config = CreateConfig(fp16=True, profiles=[Profile().add(IMAGE.name, **sizes)])
-    engine = engine_from_network(network_from_onnx_path(str(onnx_file)), config=config)
+    config = CreateConfig(fp16=True, profiles=[Profile().add(pictures.name, **sizes)])
+    engine = engine_from_network(network_from_onnx_bytes(model.SerializeToString()), config=config)
     save_engine(engine, path=str(plan_file))

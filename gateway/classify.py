@@ -12,8 +12,9 @@ from typing import TypeVar
 
 from contract.answer import Answer, AnswerReader, ContractBroken
 from contract.ids import new_id
+from contract.options import DEFAULTS, Options
 from contract.photo_status import PhotoError, PhotoStatus
-from contract.record import AckLevel, Photo, Record, Timings
+from contract.record import AckLevel, Photo, Record, RecordStatus, Timings
 from gateway.errors import BestiaryError, DeadlineExceeded, ModelFailed, PhotoRejected
 from gateway.ports import BlobStore, Clock, Inference, Journal, ModelServer, PhotoInspector, StagedBlob
 
@@ -35,6 +36,9 @@ class Request:
     deadline: float
     filename: str | None = None
     ack: AckLevel = AckLevel.DURABLE
+    options: Options = DEFAULTS
+    keep_location: bool = False
+    """Whether the GPS position in the photo's EXIF goes into the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +103,10 @@ class Classifier:
         blob = f"uploads/{digest[:2]}/{digest}.{_SUFFIX.get(facts.format, 'bin')}"
         staging = asyncio.create_task(self._timed("blob", self._blobs.stage(blob, request.photo)))
         try:
-            inference = await self._timed("triton", self._model.infer(request.photo, deadline=request.deadline))
+            inference = await self._timed("triton", self._infer(request))
             inferred = self._clock.monotonic()
             answer = self._read(inference)
-            if answer.status is not PhotoStatus.OK:
+            if not answer.status.answered:
                 raise PhotoRejected(answer.status)
             staged = await asyncio.shield(staging)
         except BaseException:
@@ -117,8 +121,11 @@ class Classifier:
             height=answer.height or facts.height,
             size_bytes=len(request.photo),
             captured_at=facts.captured_at,
+            camera=facts.camera,
+            location=facts.location if request.keep_location else None,
         )
-        record = self._record(received_at, answer, photo, inferred - started, self._clock.monotonic() - started)
+        triton_s, total_s = inferred - started, self._clock.monotonic() - started
+        record = _record(received_at, request.options, answer, photo, triton_s, total_s)
         await self._keep(staged, record, request.ack)
         return Outcome(record, inference)
 
@@ -130,26 +137,8 @@ class Classifier:
                 "The model's reply does not follow the tensor contract: tell the operator, the release is broken."
             ) from error
 
-    def _record(self, received_at: datetime, answer: Answer, photo: Photo, triton_s: float, total_s: float) -> Record:
-        timings = answer.timings_ms
-        return Record(
-            id=new_id(int(received_at.timestamp() * 1000)),
-            received_at=received_at,
-            verdict=answer.verdict,
-            species=answer.species,
-            count=answer.count,
-            counts=answer.counts,
-            boxes=answer.boxes,
-            photo=photo,
-            release=answer.release,
-            timings_ms=Timings(
-                decode=round(timings["decode"], 2),
-                classify=round(timings["classify"], 2),
-                model=round(timings["total"], 2),
-                triton=round(triton_s * 1e3, 2),
-                total=round(total_s * 1e3, 2),
-            ),
-        )
+    def _infer(self, request: Request) -> Awaitable[Inference]:
+        return self._model.infer(request.photo, deadline=request.deadline, options=request.options)
 
     async def _keep(self, staged: StagedBlob, record: Record, ack: AckLevel) -> None:
         """Make photo and record durable side by side; nobody is told of the record before both are."""
@@ -183,6 +172,35 @@ class Classifier:
         photos."""
         if self._background:
             await asyncio.wait(self._background, timeout=timeout_s)
+
+
+def _record(
+    received_at: datetime, options: Options, answer: Answer, photo: Photo, triton_s: float, total_s: float
+) -> Record:
+    timings = answer.timings_ms
+    return Record(
+        id=new_id(int(received_at.timestamp() * 1000)),
+        received_at=received_at,
+        status=RecordStatus.PARTIAL if answer.status is PhotoStatus.PARTIAL else RecordStatus.COMPLETE,
+        tasks=options.tasks,
+        verdict=answer.verdict,
+        taxon=answer.taxon,
+        species=answer.species,
+        alternatives=answer.alternatives,
+        count=answer.count,
+        counts=answer.counts,
+        boxes=answer.boxes,
+        photo=photo,
+        release=answer.release,
+        timings_ms=Timings(
+            decode=round(timings["decode"], 2),
+            detect=round(timings["detect"], 2),
+            classify=round(timings["classify"], 2),
+            model=round(timings["total"], 2),
+            triton=round(triton_s * 1e3, 2),
+            total=round(total_s * 1e3, 2),
+        ),
+    )
 
 
 async def _discard(staging: asyncio.Task[StagedBlob]) -> None:

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from contract.record import Record
+from contract.options import DEFAULTS, Options
+from contract.record import Camera, Location, Record
 
 
 class Clock(Protocol):
@@ -48,6 +49,16 @@ class PhotoFacts(Protocol):
         """The camera's local time, if the header has it."""
         ...
 
+    @property
+    def camera(self) -> Camera | None:
+        """What the header says of the camera."""
+        ...
+
+    @property
+    def location(self) -> Location | None:
+        """Where the photo was taken, if the header has it."""
+        ...
+
 
 class PhotoInspector(Protocol):
     """Looks at a header before anything expensive happens."""
@@ -60,7 +71,8 @@ class PhotoInspector(Protocol):
 @dataclass(frozen=True, slots=True)
 class Inference:
     """One photo's raw reply of ``animals``: output name -> little-endian bytes of one row, as KServe v2
-    carries them (BYTES elements with their four-byte length)."""
+    carries them (BYTES elements with their four-byte length). Outputs about boxes may be left out for
+    ``Task.SPECIES``."""
 
     tensors: Mapping[str, bytes]
 
@@ -68,8 +80,8 @@ class Inference:
 class ModelServer(Protocol):
     """The server of the ``animals`` model."""
 
-    async def infer(self, photo: bytes, *, deadline: float) -> Inference:
-        """Classify one encoded photo. ``deadline`` is on the monotonic clock, seconds.
+    async def infer(self, photo: bytes, *, deadline: float, options: Options = DEFAULTS) -> Inference:
+        """Find out about one encoded photo what ``options`` ask for. ``deadline`` is on the monotonic clock, seconds.
 
         Raises ModelUnavailable, Overloaded, DeadlineExceeded, ModelFailed.
         """

@@ -92,7 +92,7 @@ class Gateway:
         self._classifier = Classifier(
             inspect=read_header,
             model=self._triton,
-            reader=AnswerReader(taxonomy, release.thresholds),
+            reader=AnswerReader(taxonomy, release.thresholds.coverage),
             blobs=self._blobs,
             journal=self._journal,
             clock=self._clock,

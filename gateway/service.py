@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from contract.options import DEFAULTS, Options
 from contract.record import AckLevel, Record
 from gateway.admission import Admission
 from gateway.classify import Classifier, Outcome, Request
@@ -66,6 +67,8 @@ class Service:
         timeout_s: float | None = None,
         filename: str | None = None,
         ack: AckLevel | None = None,
+        options: Options = DEFAULTS,
+        keep_location: bool = False,
     ) -> Outcome:
         """Admit and classify one photo. ``edge`` labels the metrics; other arguments None for the default."""
         started = self._clock.monotonic()
@@ -75,7 +78,14 @@ class Service:
             self.admission.check_size(len(photo))
             with self.admission.admit():
                 result = await self._classifier.classify(
-                    Request(photo=photo, deadline=deadline, filename=plain(filename), ack=ack or self._default_ack)
+                    Request(
+                        photo=photo,
+                        deadline=deadline,
+                        filename=plain(filename),
+                        ack=ack or self._default_ack,
+                        options=options,
+                        keep_location=keep_location,
+                    )
                 )
             outcome = "ok"
             return result

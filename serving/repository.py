@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from contract.tensors import ANIMALS, PREPROCESS
+
+
+def models_to_load(repository: Path, config_name: str) -> tuple[str, ...]:
+    """Names of the models that this profile uses: all of them, but ``preprocess`` only where ``animals`` asks it.
+
+    So DALI need not be installed where photos are decoded without it.
+    """
+    names = sorted(folder.name for folder in repository.iterdir() if folder.is_dir())
+    try:
+        config = _config(repository / ANIMALS, config_name)
+    except _UNREADABLE:
+        return tuple(names)  # Triton itself says what is wrong with it
+    inline = config.parameters["decoder"].string_value == "inline"
+    return tuple(name for name in names if not (inline and name == PREPROCESS))
+
 
 def needs_completion(repository: Path, config_name: str) -> bool:
-    """Whether some model leaves inputs, outputs or batching to be completed from its file.
+    """Whether some model to load leaves inputs, outputs or batching to be completed from its file.
 
     Triton starts one more process per Python-based model to complete its configuration, even if nothing is
     missing; a start without that is two seconds shorter. True also where a configuration cannot be read, so that
     Triton itself says what is wrong with it.
     """
-    return not all(_complete(model, config_name) for model in repository.iterdir() if model.is_dir())
+    return not all(_complete(repository / name, config_name) for name in models_to_load(repository, config_name))
+
+
+_UNREADABLE = (OSError, text_format.ParseError, UnicodeDecodeError)
+
+
+def _config(model: Path, config_name: str) -> Any:
+    named = model / "configs" / f"{config_name}.pbtxt"
+    path = named if config_name and named.is_file() else model / "config.pbtxt"
+    return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
 
 
 def _complete(model: Path, config_name: str) -> bool:
-    named = model / "configs" / f"{config_name}.pbtxt"
-    path = named if config_name and named.is_file() else model / "config.pbtxt"
     try:
-        config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
-    except (OSError, text_format.ParseError, UnicodeDecodeError):
+        config = _config(model, config_name)
+    except _UNREADABLE:
         return False
     return bool(config.backend and config.input and config.output and config.max_batch_size)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from serving.errors import PreflightError, TritonStartError
-from serving.repository import needs_completion
+from serving.repository import models_to_load, needs_completion
 from serving.wheel import Layout
 
 PR_SET_PDEATHSIG: Final = 1
@@ -57,13 +57,13 @@ def check_ports(host: str, ports: dict[str, int]) -> None:
 
 
 def command(layout: Layout, options: ServerOptions) -> list[str]:
-    """The command line. All models are loaded; model control is open on loopback for ``rollout`` only."""
+    """The command line. The profile's models are loaded; model control is open on loopback for ``rollout`` only."""
     arguments = [
         str(layout.binary),
         f"--model-repository={options.repository}",
         f"--backend-directory={layout.backends}",
         "--model-control-mode=explicit",
-        "--load-model=*",
+        *(f"--load-model={name}" for name in models_to_load(options.repository, options.config_name)),
         f"--http-address={options.host}",
         f"--http-port={options.http_port}",
         f"--grpc-address={options.host}",

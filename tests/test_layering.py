@@ -9,15 +9,28 @@ import pytest
 
 from tests.support.stack import ROOT
 
-PACKAGES = ("benchmarks", "cli", "contract", "export", "gateway", "imaging", "serving", "training")
+PACKAGES = (
+    "benchmarks",
+    "cli",
+    "contract",
+    "export",
+    "gateway",
+    "imaging",
+    "interchange",
+    "postprocess",
+    "serving",
+    "training",
+)
 
 MAY_IMPORT = {
     "contract": set(),
     "imaging": {"contract"},
-    "serving": {"contract", "imaging"},
+    "postprocess": {"contract"},
+    "interchange": {"contract"},
+    "serving": {"contract", "imaging", "postprocess"},
     "gateway": {"contract", "imaging"},
-    "training": {"contract", "imaging"},
-    "export": {"contract", "imaging", "training"},
+    "training": {"contract", "imaging", "postprocess"},
+    "export": {"contract", "imaging", "postprocess", "training"},
 }
 """Which packages of ours each package may import. ``cli`` composes and may import all."""
 

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 import torch
 
-from imaging.decode import Pixels, decode_photo
+from imaging.decode import Pixels
 from training.augment import random_view
-from training.dataset import Photo, read_bytes
-from training.errors import DataError
+from training.dataset import BASE_WEIGHTS, Photo
 from training.evaluate import Progress
 from training.mobilenet import MobileNetV2, pooled
 from training.network import normalised
+from training.regions import served_pixels, training_pixels
 
 CUT: Final = 15
 """First block of ``MobileNetV2.blocks`` that is fine-tuned: the last three inverted residuals follow,
 all at 7x7, and the last convolution. Before it lie [160, 7, 7] activations."""
 
 BATCH: Final = 64
+
+VIEWS_FILE: Final = "views.pt"
+
+PROBES: Final = 40
+"""Views that are drawn to see whether kept ones are still what the code would draw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +39,51 @@ class Cached:
     trunk: torch.Tensor
     base_logits: torch.Tensor
 
+    def of(self, rows: torch.Tensor) -> Cached:
+        """Some of the photos: rows by number, INT64 [m]."""
+        return Cached(self.trunk[rows], self.base_logits[rows])
+
 
 def cache_views(
-    base: MobileNetV2, data: Path, photos: Sequence[Photo], views: int, seed: int, progress: Progress
+    base: MobileNetV2, data: Path, photos: Sequence[Photo], views: int, seed: int, folder: Path, progress: Progress
 ) -> list[Cached]:
-    """``views`` random views of every photo; entry ``v`` holds view ``v`` of all photos in their order."""
-    rng = np.random.default_rng(seed)
-    pixels = (random_view(_full_photo(data, photo), rng) for _ in range(views) for photo in photos)
-    cached = _through(base, pixels, views * len(photos), "views", progress)
-    parts = [slice(view * len(photos), (view + 1) * len(photos)) for view in range(views)]
-    return [Cached(cached.trunk[part], cached.base_logits[part]) for part in parts]
+    """``views`` random views of every photo; entry ``v`` holds view ``v`` of all photos in their order.
+
+    They are kept in ``folder`` and read from there as long as nothing that they follow from has changed.
+    """
+    file = folder / VIEWS_FILE
+    key = _key(data, photos, views, seed)
+    cached = _kept(file, key)
+    if cached is None:
+        rng = np.random.default_rng(seed)
+        pixels = (random_view(training_pixels(data, photo, rng), rng) for _ in range(views) for photo in photos)
+        cached = _through(base, pixels, views * len(photos), "views", progress)
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save({"key": key, "trunk": cached.trunk, "base_logits": cached.base_logits}, file)
+    pieces = [slice(view * len(photos), (view + 1) * len(photos)) for view in range(views)]
+    return [Cached(cached.trunk[piece], cached.base_logits[piece]) for piece in pieces]
 
 
 def cache_served(base: MobileNetV2, data: Path, photos: Sequence[Photo], progress: Progress) -> Cached:
-    """Every photo once, exactly as serving decodes it."""
-    pixels = (decode_photo(read_bytes(data, photo)).pixels for photo in photos)
-    return _through(base, pixels, len(photos), "photos", progress)
+    """Every photo once, exactly as serving shows it to the classifier."""
+    return _through(base, (served_pixels(data, photo) for photo in photos), len(photos), "photos", progress)
+
+
+def _key(data: Path, photos: Sequence[Photo], views: int, seed: int) -> str:
+    """SHA-256 of what the views follow from: photos, base weights, seed, and how some of the views come out."""
+    rng = np.random.default_rng(seed)
+    key = hashlib.sha256(repr((tuple(photos), views, seed, CUT)).encode())
+    key.update((data / BASE_WEIGHTS).read_bytes())
+    for photo in photos[:: max(1, len(photos) // PROBES)]:
+        key.update(random_view(training_pixels(data, photo, rng), rng).tobytes())
+    return key.hexdigest()
+
+
+def _kept(file: Path, key: str) -> Cached | None:
+    if not file.is_file():
+        return None
+    kept = torch.load(file, weights_only=True, mmap=True)
+    return Cached(kept["trunk"], kept["base_logits"]) if kept["key"] == key else None
 
 
 def _through(base: MobileNetV2, pixels: Iterable[Pixels], total: int, what: str, progress: Progress) -> Cached:
@@ -71,11 +105,3 @@ def _batches(pixels: Iterable[Pixels]) -> Iterator[torch.Tensor]:
     stream = iter(pixels)
     while batch := list(islice(stream, BATCH)):
         yield torch.from_numpy(np.stack(batch))
-
-
-def _full_photo(data: Path, photo: Photo) -> Pixels:
-    """All pixels of an upright photo, RGB."""
-    pixels = cv2.imdecode(np.frombuffer(read_bytes(data, photo), np.uint8), cv2.IMREAD_COLOR_RGB)
-    if pixels is None:
-        raise DataError(f"{photo.path} cannot be decoded. Restore it or take it out of the manifest.")
-    return np.asarray(pixels, np.uint8)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from contract.taxonomy import NO_ANIMAL, Taxonomy
-from training.dataset import NO_ANIMAL_SET, Photo
+from contract.taxonomy import NO_ANIMAL, RANKS, Depth, Taxonomy
+from training.dataset import BLANK, NO_ANIMAL_SET, Photo
 from training.errors import DataError
 
 SPECIES_FOLDERS: Final[dict[str, str]] = {
@@ -38,7 +38,7 @@ LEAF_FOLDERS: Final[dict[str, tuple[str, ...]]] = {
     "nautilus": ("chambered_nautilus",),
     "panda": ("giant_panda",),
     "sea_turtle": ("loggerhead_turtle", "leatherback_turtle"),
-    # Of new_species/, for evaluation only. Uakari and night monkey have no leaf.
+    # Of new_species/, for evaluation only.
     "japanese_macaque": ("macaque",),
     "mantled_howler": ("howler_monkey",),
     "nilgiri_langur": ("langur",),
@@ -49,13 +49,19 @@ LEAF_FOLDERS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Folder -> right leaves, where the folder is not itself the key of the one right leaf."""
 
+LINEAGES: Final[dict[str, tuple[str, str, str, str, str]]] = {
+    "bald_uakari": ("Mammalia", "Primates", "Pitheciidae", "Cacajao", "Cacajao calvus"),
+    "night_monkey": ("Mammalia", "Primates", "Aotidae", "Aotus", "Aotus nigriceps"),
+}
+"""Folder without a leaf -> scientific names by rank: what an ancestor must be to be right."""
+
 
 def accepted_leaves(photo: Photo, taxonomy: Taxonomy) -> tuple[int, ...]:
     """Rows of the taxonomy that are right for a photo; empty if the taxonomy has none for its folder.
 
     Raises DataError for a folder of a trainable set without a right leaf.
     """
-    if photo.set == NO_ANIMAL_SET:
+    if photo.set == NO_ANIMAL_SET or photo.cls == BLANK:
         return (taxonomy.by_key(NO_ANIMAL).index,)
     if photo.cls in SPECIES_FOLDERS:
         return tuple(leaf.index for leaf in taxonomy if leaf.ranks[-1] == SPECIES_FOLDERS[photo.cls])
@@ -64,3 +70,24 @@ def accepted_leaves(photo: Photo, taxonomy: Taxonomy) -> tuple[int, ...]:
     if len(leaves) != len(keys) and photo.set == "species":
         raise DataError(f"The folder species/{photo.cls} has no leaf in the taxonomy; add it to training/classes.py.")
     return leaves
+
+
+def lineages(photo: Photo, taxonomy: Taxonomy) -> set[tuple[str, str, str, str, str]]:
+    """Scientific names by rank of everything that the photo may show."""
+    ranks = {taxonomy[leaf].ranks for leaf in accepted_leaves(photo, taxonomy)}
+    return ranks or {LINEAGES[photo.cls]}
+
+
+def named_rightly(photo: Photo, leaf: int, depth: int, taxonomy: Taxonomy) -> bool:
+    """Whether a taxon, as :class:`postprocess.rollup.RollUp` answers it, holds what the photo shows.
+
+    UNKNOWN says nothing and is never right.
+    """
+    accepted = accepted_leaves(photo, taxonomy)
+    empty = taxonomy.by_key(NO_ANIMAL).index in accepted
+    if depth <= Depth.ANIMAL:
+        return depth == (Depth.EMPTY if empty else Depth.ANIMAL)
+    if depth == Depth.SPECIES:
+        return taxonomy.species_of_leaf[leaf] in {taxonomy.species_of_leaf[right] for right in accepted}
+    rank = RANKS.index(Depth(depth).rank)
+    return taxonomy[leaf].ranks[rank] in {names[rank] for names in lineages(photo, taxonomy)} - {""}

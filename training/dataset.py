@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +20,35 @@ NO_ANIMAL_SET: Final = "no_animal"
 NEW_SPECIES: Final = "new_species"
 BOXES: Final = "boxes"
 
-TRAINABLE_SETS: Final = (SPECIES, NO_ANIMAL_SET)
+BLANK: Final = "blank"
+"""What a part of a photo without any animal is called, and a folder of boxes/ that is not what it says: of its nine
+pictures four show a lion that nobody marked and the others are drawings and toys. They are never learned from."""
+
+TRAINABLE_SETS: Final = (SPECIES, NO_ANIMAL_SET, BOXES)
 CLEAN_LICENCES: Final = frozenset({"CC-BY-4.0", "CC-BY-SA-4.0"})
 """Only photos of these sets under these licences enter training; the rest is looked at, never learned from."""
 
 
+Corners = tuple[float, float, float, float]
+"""x1, y1, x2, y2 as shares of the photo's width and height."""
+
+
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One row of the manifest. ``path`` is relative to the data directory, with forward slashes."""
+    """One row of the manifest, or a part of its photo. ``path`` is relative to the data directory."""
 
     path: str
     set: str
     cls: str
     source: str
     licence: str
+    width: int = 0
+    height: int = 0
+    """Pixels of the upright photo."""
+    boxes: tuple[Corners, ...] = ()
+    """Every animal, where the data set says so."""
+    crop: Corners | None = None
+    """The box that is looked at, with the context that serving gives it; None is the whole photo."""
 
 
 def read_manifest(data: Path) -> list[Photo]:
@@ -41,15 +57,30 @@ def read_manifest(data: Path) -> list[Photo]:
     if not file.is_file():
         raise DataError(f"No {MANIFEST} in {data}. Point --data to the directory of the data set.")
     with file.open(encoding="utf-8", newline="") as stream:
-        rows = [
-            Photo(row["path"], row["set"], row["cls"], row["source"], row["licence"]) for row in csv.DictReader(stream)
-        ]
+        rows = [_photo(row) for row in csv.DictReader(stream)]
     return sorted(rows, key=lambda photo: photo.path)
+
+
+def _photo(row: dict[str, str]) -> Photo:
+    boxes = tuple(
+        (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+        for cx, cy, width, height in json.loads(row["boxes"] or "[]")
+    )
+    return Photo(
+        path=row["path"],
+        set=row["set"],
+        cls=row["cls"],
+        source=row["source"],
+        licence=row["licence"],
+        width=int(row["width"]),
+        height=int(row["height"]),
+        boxes=boxes,
+    )
 
 
 def trainable(photos: Iterable[Photo]) -> list[Photo]:
     """Those that may be learned from. Raises DataError if one of ``TRAINABLE_SETS`` has another licence."""
-    chosen = [photo for photo in photos if photo.set in TRAINABLE_SETS]
+    chosen = [photo for photo in photos if photo.set in TRAINABLE_SETS and photo.cls != BLANK]
     for photo in chosen:
         if photo.licence not in CLEAN_LICENCES:
             raise DataError(f"{photo.path} has the licence {photo.licence!r}; training takes {sorted(CLEAN_LICENCES)}.")

@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from contract.taxonomy import NO_ANIMAL, Taxonomy
-from imaging.decode import Pixels, decode_photo
+from imaging.decode import Pixels
+from postprocess.species import SpeciesSums
 from training.classes import accepted_leaves
-from training.dataset import BOXES, NEW_SPECIES, NO_ANIMAL_SET, SPECIES, Photo, of_set, read_bytes
+from training.dataset import BLANK, BOXES, NEW_SPECIES, NO_ANIMAL_SET, SPECIES, Photo, of_set
 from training.mobilenet import BASE_ROWS
 from training.network import leaf_rows, no_animal_rows
+from training.regions import parts, served_pixels
 
 Probabilities = npt.NDArray[np.float32]
 Predict = Callable[[Pixels], Probabilities]
@@ -29,8 +31,7 @@ SURELY_EMPTY: Final = 0.5
 """The stricter share that an offset must not lower (training/calibrate.py): `no_animal` at or above this."""
 
 EMPTY_FROM: Final = 0.25
-"""Where ``no_animal`` is the best answer, it is answered as empty from this on and as unknown below: as sure as a
-species has to be."""
+"""Where ``no_animal`` is the best answer, it is answered as empty from this on, until thresholds are calibrated."""
 
 BATCH: Final = 32
 LION: Final = "lion"
@@ -54,27 +55,20 @@ class Answers:
 
 
 def ask(data: Path, photos: Sequence[Photo], networks: Sequence[Predict], progress: Progress) -> list[Probabilities]:
-    """Decode every photo as serving does and ask all networks: one [N, ...] FP32 array for each of them."""
+    """Show every photo, or its crop, to all networks as serving does: one [N, ...] FP32 array for each of them."""
     answers: list[list[Probabilities]] = [[] for _ in networks]
     for start in range(0, len(photos), BATCH):
         batch = photos[start : start + BATCH]
-        pixels = np.stack([decode_photo(read_bytes(data, photo)).pixels for photo in batch])
-        for network, parts in zip(networks, answers, strict=True):
-            parts.append(network(pixels))
+        pixels = np.stack([served_pixels(data, photo) for photo in batch])
+        for network, said in zip(networks, answers, strict=True):
+            said.append(network(pixels))
         progress("evaluation: photos", start + len(batch), len(photos))
-    return [np.concatenate(parts) for parts in answers]
-
-
-def by_species(leaves: Probabilities, taxonomy: Taxonomy) -> Probabilities:
-    """Probabilities of leaves [N, leaves] summed by species [N, species]."""
-    place = np.zeros((len(taxonomy), len(taxonomy.species_names)), np.float32)
-    place[np.arange(len(taxonomy)), taxonomy.species_of_leaf] = 1.0
-    return np.asarray(leaves @ place, np.float32)
+    return [np.concatenate(said) for said in answers]
 
 
 def right(answers: Probabilities, photos: Sequence[Photo], taxonomy: Taxonomy) -> npt.NDArray[np.bool_]:
     """BOOL [N]: whether the likeliest species has a leaf that is right for the photo."""
-    top = by_species(answers, taxonomy).argmax(axis=1)
+    top = SpeciesSums(taxonomy).of(answers).argmax(axis=1)
     return np.array(
         [
             species in {taxonomy.species_of_leaf[leaf] for leaf in accepted_leaves(photo, taxonomy)}
@@ -84,11 +78,11 @@ def right(answers: Probabilities, photos: Sequence[Photo], taxonomy: Taxonomy) -
     )
 
 
-def empty(answers: Probabilities, taxonomy: Taxonomy) -> npt.NDArray[np.bool_]:
-    """BOOL [N]: whether a photo is answered as empty, as the gateway does it."""
-    species = by_species(answers, taxonomy)
+def empty(answers: Probabilities, taxonomy: Taxonomy, empty_from: float) -> npt.NDArray[np.bool_]:
+    """BOOL [N]: whether a photo is answered as empty."""
+    species = SpeciesSums(taxonomy).of(answers)
     none = species[:, taxonomy.species_of_leaf[taxonomy.by_key(NO_ANIMAL).index]]
-    return np.asarray((none >= species.max(axis=1)) & (none >= EMPTY_FROM))
+    return np.asarray((none >= species.max(axis=1)) & (none >= empty_from))
 
 
 @cache
@@ -98,17 +92,18 @@ def no_photographs() -> frozenset[str]:
     return frozenset(line for line in text.splitlines() if not line.startswith("#"))
 
 
-def measure(answers: Answers, taxonomy: Taxonomy) -> Figures:
+def measure(answers: Answers, taxonomy: Taxonomy, empty_from: float = EMPTY_FROM) -> Figures:
     """All figures for a set of photos; what has no photo among them is left out."""
     figures: Figures = {}
-    figures |= _known(answers, taxonomy)
-    figures |= _objects(answers, taxonomy)
+    figures |= _known(answers, taxonomy, empty_from)
+    figures |= _objects(answers, taxonomy, empty_from)
+    figures |= _cropped(answers, taxonomy, empty_from)
     for name in (SPECIES, NEW_SPECIES, BOXES):
         figures |= _kept(answers, taxonomy, name)
     return figures
 
 
-def _known(answers: Answers, taxonomy: Taxonomy) -> Figures:
+def _known(answers: Answers, taxonomy: Taxonomy, empty_from: float) -> Figures:
     """Top-1 over species/, by source and by class; animals that were taken for none."""
     chosen = [i for i, photo in enumerate(answers.photos) if photo.set == SPECIES]
     if not chosen:
@@ -121,28 +116,45 @@ def _known(answers: Answers, taxonomy: Taxonomy) -> Figures:
         "top1": _share(correct),
         "photos.photographs": float(real.sum()),
         "top1.photographs": _share(correct[real]),
-        "false_empty": _share(empty(answers.release[chosen], taxonomy)),
+        "false_empty": _share(empty(answers.release[chosen], taxonomy, empty_from)),
     }
-    parts: dict[str, list[int]] = defaultdict(list)
+    groups: dict[str, list[int]] = defaultdict(list)
     for i, photo in enumerate(photos):
-        parts[f"top1.source.{photo.source}"].append(i)
-        parts[f"top1.class.{photo.cls}"].append(i)
-    figures |= {name: _share(correct[parts[name]]) for name in sorted(parts)}
+        groups[f"top1.source.{photo.source}"].append(i)
+        groups[f"top1.class.{photo.cls}"].append(i)
+    figures |= {name: _share(correct[groups[name]]) for name in sorted(groups)}
     per_class = [value for name, value in figures.items() if name.startswith("top1.class.")]
     return figures | {"top1.mean_of_classes": float(np.mean(per_class))}
 
 
-def _objects(answers: Answers, taxonomy: Taxonomy) -> Figures:
+def _objects(answers: Answers, taxonomy: Taxonomy, empty_from: float) -> Figures:
     chosen = [i for i, photo in enumerate(answers.photos) if photo.set == NO_ANIMAL_SET]
     if not chosen:
         return {}
     photos = [answers.photos[i] for i in chosen]
     return {
         "photos.no_animal": float(len(chosen)),
-        "no_animal": _share(empty(answers.release[chosen], taxonomy)),
+        "no_animal": _share(empty(answers.release[chosen], taxonomy, empty_from)),
         "no_animal.sure": _share(answers.release[chosen][:, taxonomy.by_key(NO_ANIMAL).index] >= SURELY_EMPTY),
         "no_animal.top1": _share(right(answers.release[chosen], photos, taxonomy)),
     }
+
+
+def _cropped(answers: Answers, taxonomy: Taxonomy, empty_from: float) -> Figures:
+    """Top-1 on the crops of marked animals; parts of the same photos without any that are answered as empty."""
+    figures: Figures = {}
+    crops = [i for i, photo in enumerate(answers.photos) if photo.crop is not None]
+    lions = [i for i in crops if answers.photos[i].cls != BLANK]
+    backgrounds = [i for i in crops if answers.photos[i].cls == BLANK]
+    if lions:
+        photos = [answers.photos[i] for i in lions]
+        figures["photos.crops"] = float(len(lions))
+        figures["top1.crops"] = _share(right(answers.release[lions], photos, taxonomy))
+        figures["false_empty.crops"] = _share(empty(answers.release[lions], taxonomy, empty_from))
+    if backgrounds:
+        figures["photos.backgrounds"] = float(len(backgrounds))
+        figures["backgrounds"] = _share(empty(answers.release[backgrounds], taxonomy, empty_from))
+    return figures
 
 
 def _kept(answers: Answers, taxonomy: Taxonomy, name: str) -> Figures:
@@ -155,7 +167,7 @@ def _kept(answers: Answers, taxonomy: Taxonomy, name: str) -> Figures:
     same: list[bool] = []
     known: list[int] = []
     for i, photo in enumerate(answers.photos):
-        if photo.set != name:
+        if photo.set != name or photo.crop is not None:
             continue
         top = int(answers.base[i].argmax())
         if top not in objects:
@@ -182,9 +194,8 @@ def as_leaves(base: Probabilities, taxonomy: Taxonomy) -> Probabilities:
 
 
 def held_out(photos: Sequence[Photo], test: Sequence[Photo]) -> list[Photo]:
-    """The held-back test part, the monkeys and the lions: everything that the card reports on."""
-    lions = [photo for photo in of_set(photos, BOXES) if photo.cls == LION]
-    return [*test, *of_set(photos, NEW_SPECIES), *lions]
+    """The held-back test part with its crops, and the monkeys: everything that the card reports on."""
+    return [*parts(test), *of_set(photos, NEW_SPECIES)]
 
 
 def log_loss(answers: Answers, taxonomy: Taxonomy) -> float:
@@ -197,14 +208,6 @@ def log_loss(answers: Answers, taxonomy: Taxonomy) -> float:
             ]
         )
     )
-
-
-def unknown_below(answers: Answers, taxonomy: Taxonomy) -> float:
-    """Highest of 0.20, 0.25, 0.30, 0.35 that turns at most 1 % of the right answers into 'unknown'."""
-    correct = right(answers.release, answers.photos, taxonomy)
-    best = by_species(answers.release, taxonomy).max(axis=1)[correct]
-    fitting = [limit for limit in (0.20, 0.25, 0.30, 0.35) if _share(best < limit) <= 0.01]
-    return max(fitting, default=0.20)
 
 
 def _share(values: npt.NDArray[np.bool_]) -> float:

@@ -1,9 +1,8 @@
-"""The whole training: split, cache, tune the candidates, choose one on validation, measure it on test."""
+"""The whole training: tune the candidates, choose and calibrate on validation, measure on the test part."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,34 +11,20 @@ import numpy as np
 import torch
 
 from contract.taxonomy import Taxonomy
-from training.base_weights import load_base
-from training.cache import Cached, cache_served, cache_views
-from training.calibrate import best_offset, raised, unseen_rows
-from training.classes import accepted_leaves
-from training.dataset import BASE_WEIGHTS, NO_ANIMAL_SET, Photo, read_manifest, trainable
-from training.evaluate import (
-    EMPTY_FROM,
-    Answers,
-    Figures,
-    Progress,
-    ask,
-    held_out,
-    log_loss,
-    measure,
-    unknown_below,
-)
-from training.losses import accepted_rows
+from training.calibrate import best_offset, best_temperature, raised, unseen_rows
+from training.certainty import FOLDERS, diagram, measure_certainty
+from training.dataset import BOXES
+from training.evaluate import Answers, Figures, Probabilities, Progress, ask, log_loss, measure
+from training.material import Material, gather, targets
 from training.mobilenet import MobileNetV2
-from training.network import AnimalClassifier, Fold, extend_head, load_taxonomy
-from training.predict import base_predictor, torch_predictor
-from training.split import Split, split_photos
-from training.tune import Recipe, Targets, cached_probabilities, tune
+from training.network import extend_head, halved, load_taxonomy
+from training.predict import base_predictor, folded, logits_predictor
+from training.reliability import Reliability
+from training.thresholds import Calibration, calibrated
+from training.tune import Recipe, cached_logits, tune
 
 CHECKPOINT: Final = "checkpoint.pt"
 EVALUATION: Final = "evaluation.json"
-
-VIEWS: Final = 10
-"""Random views of every training photo; an epoch sees one of each, so some are seen twice."""
 
 HEAD_ONLY: Final = Recipe("head_only", epochs=16, head_rate=1e-3, block_rate=0.0, forgetting=1.0)
 FINE_TUNED: Final = Recipe("fine_tuned", epochs=16, head_rate=1e-3, block_rate=1e-4, forgetting=1.0)
@@ -50,16 +35,18 @@ CANDIDATES: Final = (HEAD_ONLY, FINE_TUNED)
 class Evaluation:
     """What ``fit`` found out. ``validation`` and ``test`` hold the figures of every candidate by its name.
 
-    ``photos`` counts the parts; ``offset`` is what unseen animals were raised by, in logits.
+    ``photos`` counts the parts; ``offset`` is what unseen animals were raised by, in logits; ``calibration`` and
+    ``reliability`` (before and after temperature scaling, on the test part) are the chosen candidate's.
     """
 
     seed: int
     chosen: str
     photos: dict[str, int]
     offset: float
-    thresholds: dict[str, float]
+    calibration: Calibration
     validation: dict[str, Figures]
     test: dict[str, Figures]
+    reliability: dict[str, dict[str, list[float]]]
 
     def to_json(self) -> str:
         """Readable JSON with a trailing newline."""
@@ -69,102 +56,111 @@ class Evaluation:
     def from_json(text: str) -> Evaluation:
         """The inverse of :meth:`to_json`."""
         fields: dict[str, Any] = json.loads(text)
-        return Evaluation(**fields)
+        return Evaluation(**fields | {"calibration": Calibration(**fields["calibration"])})
 
 
-def fit(data: Path, out: Path, seed: int, progress: Progress) -> Evaluation:
+def fit(data: Path, out: Path, cache: Path, seed: int, progress: Progress) -> Evaluation:
     """Train and write ``checkpoint.pt`` and ``evaluation.json`` into ``out``.
 
-    Candidates are tuned on the training part and compared on validation; then each is tuned again on
-    both parts, and the better one is saved. Deterministic for a seed on one machine. Raises DataError
-    or CheckpointError if the data directory is not complete.
+    Candidates are tuned on the training part, compared and calibrated on validation; then each is tuned
+    again on both parts, and the better one is saved. Deterministic for a seed on one machine. Raises
+    DataError or CheckpointError if the data directory is not complete.
     """
     torch.manual_seed(seed)
-    photos = read_manifest(data)
-    split = split_photos(data, trainable(photos), seed)
-    base = load_base(data / BASE_WEIGHTS).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    views = cache_views(base, data, (*split.train, *split.validation), VIEWS, seed, progress)
-    served = cache_served(base, data, split.validation, progress)
-    trials = {recipe.name: _trial(base, views, served, split, recipe, seed, progress) for recipe in CANDIDATES}
+    material = gather(data, cache, seed, progress)
+    trials = {recipe.name: try_out(material, recipe, frozenset(), seed, progress) for recipe in CANDIDATES}
     chosen = min(trials, key=lambda name: trials[name].log_loss)
-    wanted = targets((*split.train, *split.validation), load_taxonomy())
     tuned = {
-        recipe.name: _tuned(base, views, wanted, recipe, trials[recipe.name].offset, seed, progress)
+        recipe.name: halved(
+            _tuned(material, recipe, frozenset(), trials[recipe.name].offset, seed, progress, both=True)
+        )
         for recipe in CANDIDATES
     }
-    out.mkdir(parents=True, exist_ok=True)
-    torch.save({"seed": seed, "recipe": chosen, "state": tuned[chosen].state_dict()}, out / CHECKPOINT)
+    test, reliability = _on_test(data, material, tuned, trials, chosen, progress)
     evaluation = Evaluation(
         seed=seed,
         chosen=chosen,
-        photos={part: len(getattr(split, part)) for part in ("train", "validation", "test")},
+        photos={part: len(getattr(material.split, part)) for part in ("train", "validation", "test")},
         offset=trials[chosen].offset,
-        thresholds={"unknown_below": trials[chosen].unknown_below, "empty_from": EMPTY_FROM},
+        calibration=trials[chosen].calibration,
         validation={name: trial.figures for name, trial in trials.items()},
-        test=_on_test(data, held_out(photos, split.test), base, tuned, progress),
+        test=test,
+        reliability=reliability,
     )
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = {
+        "seed": seed,
+        "recipe": chosen,
+        "temperature": evaluation.calibration.temperature,
+        "state": {name: values.half() for name, values in tuned[chosen].state_dict().items()},
+    }
+    torch.save(checkpoint, out / CHECKPOINT)
     (out / EVALUATION).write_text(evaluation.to_json(), encoding="utf-8")
     return evaluation
 
 
 @dataclass(frozen=True, slots=True)
-class _Trial:
-    """What validation says of one candidate: its offset for unseen animals, its threshold and its figures.
+class Trial:
+    """A candidate tuned on the training part alone, and what validation says of it.
 
     Candidates are compared by their log loss, which is finer than shares of a few hundred photos.
     """
 
+    network: MobileNetV2
     offset: float
+    calibration: Calibration
     log_loss: float
-    unknown_below: float
     figures: Figures
 
 
-def _trial(
-    base: MobileNetV2,
-    views: list[Cached],
-    served: Cached,
-    split: Split,
-    recipe: Recipe,
-    seed: int,
-    progress: Progress,
-) -> _Trial:
-    taxonomy = load_taxonomy()
-    wanted = targets(split.train, taxonomy)
-    part = [Cached(view.trunk[: len(split.train)], view.base_logits[: len(split.train)]) for view in views]
-    network = _tuned(base, part, wanted, recipe, 0.0, seed, progress)
-    rows = unseen_rows(wanted.accepted, taxonomy)
+def try_out(material: Material, recipe: Recipe, left_out: frozenset[str], seed: int, progress: Progress) -> Trial:
+    """Tune on the training part without the folders ``left_out`` and calibrate on validation without them.
 
-    def answers(offset: float) -> Answers:
-        return on_cached(raised(network, rows, offset), served, split.validation, taxonomy)
+    Log loss and calibration leave the lions of boxes/ out: they are many, easy and all of one folder, and
+    would make thresholds too lenient for the others.
+    """
+    taxonomy = load_taxonomy()
+    network = _tuned(material, recipe, left_out, 0.0, seed, progress, both=False)
+    learned, _ = material.learned(lambda photo: photo.cls not in left_out, both=False)
+    unseen = unseen_rows(targets(learned, taxonomy).accepted, taxonomy)
+    kept = [row for row, photo in enumerate(material.validation) if photo.cls not in left_out]
+    photos = tuple(material.validation[row] for row in kept)
+    served = material.served.of(torch.tensor(kept))
+    base = _base_probabilities(served.base_logits)
+
+    def answers(offset: float, temperature: float = 1.0) -> Answers:
+        logits = cached_logits(raised(network, unseen, offset), served)
+        return Answers(photos, folded(logits, taxonomy, temperature), base)
 
     offset = best_offset(lambda offset: score(measure(answers(offset), taxonomy)))
-    best = answers(offset)
-    return _Trial(offset, log_loss(best, taxonomy), unknown_below(best, taxonomy), measure(best, taxonomy))
+    network = raised(network, unseen, offset)
+    clean = [row for row, photo in enumerate(photos) if photo.set != BOXES]
+    chosen = tuple(photos[row] for row in clean)
+    logits = cached_logits(network, served.of(torch.tensor(clean)))
+    temperature = best_temperature(torch.from_numpy(logits), targets(chosen, taxonomy).accepted)
+    sure = folded(logits, taxonomy, temperature)
+    calibration = calibrated(sure, chosen, taxonomy, temperature)
+    loss = log_loss(Answers(chosen, sure, base[clean]), taxonomy)
+    figures = measure(answers(offset, temperature), taxonomy, calibration.empty_from)
+    return Trial(network, offset, calibration, loss, figures)
 
 
 def _tuned(
-    base: MobileNetV2,
-    views: list[Cached],
-    wanted: Targets,
+    material: Material,
     recipe: Recipe,
+    left_out: frozenset[str],
     offset: float,
     seed: int,
     progress: Progress,
+    *,
+    both: bool,
 ) -> MobileNetV2:
     """The base network, extended, tuned and with unseen animals raised by ``offset``."""
     taxonomy = load_taxonomy()
-    network = tune(extend_head(base, taxonomy), views, wanted, recipe, seed, progress)
+    photos, views = material.learned(lambda photo: photo.cls not in left_out, both=both)
+    wanted = targets(photos, taxonomy)
+    network = tune(extend_head(material.base, taxonomy), views, wanted, recipe, seed, progress)
     return raised(network, unseen_rows(wanted.accepted, taxonomy), offset)
-
-
-def targets(photos: tuple[Photo, ...], taxonomy: Taxonomy) -> Targets:
-    """Accepted rows and weights; a class weighs the square root of its photos, so that small ones count."""
-    folders = ["" if photo.set == NO_ANIMAL_SET else photo.cls for photo in photos]
-    count = Counter(folders)
-    weight = torch.tensor([count[folder] ** -0.5 for folder in folders])
-    accepted = torch.stack([accepted_rows(accepted_leaves(photo, taxonomy), taxonomy) for photo in photos])
-    return Targets(accepted, weight / weight.mean())
 
 
 def score(figures: Figures) -> float:
@@ -172,21 +168,35 @@ def score(figures: Figures) -> float:
     return (figures["top1"] + figures["no_animal.sure"]) / 2
 
 
-def on_cached(network: MobileNetV2, cached: Cached, photos: tuple[Photo, ...], taxonomy: Taxonomy) -> Answers:
-    """The answers of a tuned network and of the base network to cached photos."""
-    release = cached_probabilities(network, cached, Fold(taxonomy))
-    base = cached.base_logits.float().softmax(dim=1).numpy()
-    return Answers(photos, release, np.asarray(base, np.float32))
+def _base_probabilities(logits: torch.Tensor) -> Probabilities:
+    return np.asarray(logits.float().softmax(dim=1).numpy(), np.float32)
 
 
 def _on_test(
-    data: Path, photos: list[Photo], base: MobileNetV2, tuned: dict[str, MobileNetV2], progress: Progress
-) -> dict[str, Figures]:
-    """Figures of every candidate on the held-back photos, each photo decoded as serving does."""
+    data: Path,
+    material: Material,
+    tuned: dict[str, MobileNetV2],
+    trials: dict[str, Trial],
+    chosen: str,
+    progress: Progress,
+) -> tuple[dict[str, Figures], dict[str, dict[str, list[float]]]]:
+    """Figures of every candidate on the held-back photos as serving shows them, and the chosen one's reliability."""
     taxonomy = load_taxonomy()
-    predictors = [torch_predictor(AnimalClassifier(network, taxonomy).eval()) for network in tuned.values()]
-    before, *after = ask(data, photos, [base_predictor(base), *predictors], progress)
-    return {
-        name: measure(Answers(tuple(photos), release, before), taxonomy)
-        for name, release in zip(tuned, after, strict=True)
-    }
+    photos = material.held_out
+    networks = [base_predictor(material.base), *map(logits_predictor, tuned.values())]
+    base, *logits = ask(data, photos, networks, progress)
+    figures = {}
+    for name, said in zip(tuned, logits, strict=True):
+        calibration = trials[name].calibration
+        answers = Answers(photos, folded(said, taxonomy, calibration.temperature), base)
+        figures[name] = measure_all(answers, taxonomy, calibration)
+        if name == chosen:
+            curves = diagram(folded(said, taxonomy, 1.0), answers.release, photos, taxonomy)
+            figures[name][f"ece.{FOLDERS}.before"] = round(Reliability(**curves["before"]).error, 4)
+    return figures, curves
+
+
+def measure_all(answers: Answers, taxonomy: Taxonomy, calibration: Calibration) -> Figures:
+    """What the card reports of a calibrated network."""
+    figures = measure(answers, taxonomy, calibration.empty_from)
+    return figures | measure_certainty(answers, taxonomy, calibration)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from importlib import resources
 from typing import Final
 
@@ -64,20 +65,36 @@ def extend_head(base: MobileNetV2, taxonomy: Taxonomy) -> MobileNetV2:
     return network.eval()
 
 
+def halved(network: MobileNetV2) -> MobileNetV2:
+    """A copy whose weights and biases are numbers that half precision (FP16) can hold; they stay FP32 tensors.
+
+    What is measured is then what is stored: a release keeps them in half the bytes.
+    """
+    result = copy.deepcopy(network)
+    with torch.no_grad():
+        for values in result.parameters():
+            values.copy_(values.half().float())
+    return result
+
+
 class Fold(nn.Module):
-    """Logits to the taxonomy's leaves: softmax over all rows, then everything that is no animal summed."""
+    """Logits to the taxonomy's leaves: softmax over all rows, then everything that is no animal summed.
+
+    ``temperature`` divides the logits (:func:`training.calibrate.best_temperature`).
+    """
 
     leaves: torch.Tensor
     rest: torch.Tensor
 
-    def __init__(self, taxonomy: Taxonomy) -> None:
+    def __init__(self, taxonomy: Taxonomy, temperature: float = 1.0) -> None:
         super().__init__()
+        self.temperature = temperature
         self.register_buffer("leaves", torch.tensor(leaf_rows(taxonomy)), persistent=False)
         self.register_buffer("rest", torch.tensor(no_animal_rows(taxonomy)), persistent=False)
 
     def forward(self, logits: torch.Tensor) -> torch.Tensor:
         """[N, rows] FP32 -> probabilities [N, leaves] FP32 that sum to 1; ``no_animal`` is the last leaf."""
-        probabilities = logits.softmax(dim=1)
+        probabilities = (logits / self.temperature).softmax(dim=1)
         none = probabilities.index_select(1, self.rest).sum(dim=1, keepdim=True)
         return torch.cat((probabilities.index_select(1, self.leaves), none), dim=1)
 
@@ -90,10 +107,10 @@ def normalised(pixels: torch.Tensor) -> torch.Tensor:
 class AnimalClassifier(nn.Module):
     """What is exported: pixels in, probabilities of the taxonomy's leaves out."""
 
-    def __init__(self, network: MobileNetV2, taxonomy: Taxonomy) -> None:
+    def __init__(self, network: MobileNetV2, taxonomy: Taxonomy, temperature: float = 1.0) -> None:
         super().__init__()
         self.network = network
-        self.fold = Fold(taxonomy)
+        self.fold = Fold(taxonomy, temperature)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """UINT8 [N, 224, 224, 3], upright RGB -> FP32 [N, leaves]."""

@@ -14,7 +14,7 @@ from imaging.decode import Pixels
 from training.errors import CheckpointError
 from training.evaluate import Predict, Probabilities
 from training.mobilenet import MobileNetV2
-from training.network import AnimalClassifier, count_rows, normalised
+from training.network import AnimalClassifier, Fold, count_rows, normalised
 
 ONNX_IN_RELEASE = Path(CLASSIFIER) / "1" / "model.onnx"
 
@@ -29,14 +29,26 @@ def torch_predictor(classifier: AnimalClassifier) -> Predict:
     return predict
 
 
-def base_predictor(base: MobileNetV2) -> Predict:
-    """UINT8 [N, 224, 224, 3] -> FP32 [N, 1001]: the base network's own softmax."""
+def logits_predictor(network: MobileNetV2) -> Predict:
+    """UINT8 [N, 224, 224, 3] -> FP32 [N, rows]: what a network says before its softmax."""
 
     def predict(pixels: Pixels) -> Probabilities:
         with torch.inference_mode():
-            return np.asarray(base(normalised(torch.from_numpy(pixels))).softmax(dim=1).numpy(), np.float32)
+            return np.asarray(network(normalised(torch.from_numpy(pixels))).numpy(), np.float32)
 
     return predict
+
+
+def base_predictor(base: MobileNetV2) -> Predict:
+    """UINT8 [N, 224, 224, 3] -> FP32 [N, 1001]: the base network's own softmax."""
+    logits = logits_predictor(base)
+    return lambda pixels: np.asarray(torch.from_numpy(logits(pixels)).softmax(dim=1).numpy(), np.float32)
+
+
+def folded(logits: Probabilities, taxonomy: Taxonomy, temperature: float) -> Probabilities:
+    """Logits FP32 [N, rows] as probabilities FP32 [N, leaves] at a temperature."""
+    with torch.inference_mode():
+        return np.asarray(Fold(taxonomy, temperature)(torch.from_numpy(logits)).numpy(), np.float32)
 
 
 def onnx_predictor(file: Path) -> Predict:
@@ -57,7 +69,8 @@ def load_checkpoint(file: Path, taxonomy: Taxonomy) -> AnimalClassifier:
         raise CheckpointError(f"No checkpoint at {file}. Make one with `python -m training fit`.")
     network = MobileNetV2(count_rows(taxonomy))
     try:
-        network.load_state_dict(torch.load(file, weights_only=True)["state"])
+        saved = torch.load(file, weights_only=True)
+        network.load_state_dict({name: values.float() for name, values in saved["state"].items()})
+        return AnimalClassifier(network, taxonomy, saved["temperature"]).eval()
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{file} does not fit this taxonomy of {len(taxonomy)} leaves. Train again.") from error
-    return AnimalClassifier(network, taxonomy).eval()

@@ -40,12 +40,15 @@ class Split:
 
 
 def split_photos(data: Path, photos: Sequence[Photo], seed: int) -> Split:
-    """Split by class and source with a seeded shuffle of the groups of near-duplicates."""
+    """Split by class and source with a seeded shuffle of the groups of near-duplicates.
+
+    A class's part depends on its own photos alone. A photo that is given twice counts once.
+    """
     train: list[Photo] = []
     validation: list[Photo] = []
     test: list[Photo] = []
     strata: dict[tuple[str, str], list[list[Photo]]] = defaultdict(list)
-    for group in near_duplicates(data, photos):
+    for group in near_duplicates(data, tuple(dict.fromkeys(photos))):
         strata[(f"{group[0].set}/{group[0].cls}", group[0].source)].append(group)
     for key in sorted(strata):
         groups = strata[key]

@@ -13,7 +13,6 @@ from training.cache import CUT, Cached
 from training.evaluate import Probabilities, Progress
 from training.losses import forgetting_loss, set_loss
 from training.mobilenet import MobileNetV2, pooled
-from training.network import Fold
 
 BATCH = 64
 
@@ -74,13 +73,13 @@ def tune(
     return network.requires_grad_(False).eval()
 
 
-def cached_probabilities(network: MobileNetV2, cached: Cached, fold: Fold) -> Probabilities:
-    """The network's answers to cached photos: FP32 [M, leaves]."""
+def cached_logits(network: MobileNetV2, cached: Cached) -> Probabilities:
+    """The network's logits for cached photos: FP32 [M, rows]."""
     tail = network.blocks[CUT:]
-    parts = (cached.trunk[i : i + BATCH] for i in range(0, len(cached.trunk), BATCH))
+    pieces = (cached.trunk[i : i + BATCH] for i in range(0, len(cached.trunk), BATCH))
     with torch.inference_mode():
-        answers = [fold(network.head(pooled(tail(_channels_last(part))))) for part in parts]
-    return np.asarray(torch.cat(answers).numpy(), np.float32)
+        logits = [network.head(pooled(tail(_channels_last(piece)))) for piece in pieces]
+    return np.asarray(torch.cat(logits).numpy(), np.float32)
 
 
 def _channels_last(trunk: torch.Tensor) -> torch.Tensor:

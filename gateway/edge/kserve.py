@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.answer import ContractBroken, failed_row, split_strings
+from contract.options import DEFAULTS, Options, OptionsError, read_options
+from contract.photo_status import PhotoStatus
 from contract.record import AckLevel
 from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, MAX_BATCH, PHOTO
 from gateway.errors import InvalidRequest, NotExposed, PhotoRejected, RecordNotFound
@@ -23,6 +25,9 @@ MAX_TIMEOUT_US = 86_400_000_000
 
 SHARED_MEMORY = "shared_memory_region"
 PLATFORM = "bestiary"
+
+_NOTHING = failed_row(PhotoStatus.OK)
+"""What stands in outputs that nobody asked the model for."""
 
 _BY_NAME = {spec.name: spec for spec in ANIMALS_OUTPUTS}
 
@@ -35,6 +40,8 @@ class InferCall:
     outputs: Sequence[str] = ()
     timeout_s: float | None = None
     ack: AckLevel | None = None
+    options: Options = DEFAULTS
+    keep_location: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +80,15 @@ async def infer(service: Service, call: InferCall, edge: str) -> InferReply:
 
 
 async def _one(service: Service, photo: bytes, call: InferCall, edge: str) -> tuple[Mapping[str, bytes], str]:
-    outcome = await service.classify(photo, edge=edge, timeout_s=call.timeout_s, ack=call.ack)
-    return outcome.inference.tensors, str(outcome.record.id)
+    outcome = await service.classify(
+        photo,
+        edge=edge,
+        timeout_s=call.timeout_s,
+        ack=call.ack,
+        options=call.options,
+        keep_location=call.keep_location,
+    )
+    return {**_NOTHING, **outcome.inference.tensors}, str(outcome.record.id)
 
 
 async def _row(service: Service, photo: bytes, call: InferCall, edge: str) -> tuple[Mapping[str, bytes], str]:
@@ -122,6 +136,22 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         raise NotExposed("Shared memory is not offered here: send the bytes in the request.")
     if "classification" in parameters:
         raise InvalidRequest("Classification counts are not offered: read SPECIES_NAMES and SPECIES_SCORES.")
+
+
+def options_of(parameters: Mapping[str, Any]) -> Options:
+    """Task and thresholds in request parameters. Raises InvalidRequest."""
+    try:
+        return read_options(parameters)
+    except OptionsError as error:
+        raise InvalidRequest(str(error)) from None
+
+
+def flag(parameters: Mapping[str, Any], name: str) -> bool:
+    """A request parameter that is true or false; false if it is absent. Raises InvalidRequest."""
+    value = parameters.get(name, False)
+    if value not in (True, False, "true", "false"):
+        raise InvalidRequest(f"The parameter {name} must be true or false.")
+    return value in (True, "true")
 
 
 def ack_of(text: str) -> AckLevel | None:

@@ -10,7 +10,8 @@ import grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
-from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, PHOTO
+from contract.options import DEFAULTS, Options, Task
+from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, BOX_OUTPUTS, PHOTO
 from gateway.errors import BestiaryError, DeadlineExceeded, ModelFailed, ModelUnavailable, Overloaded
 from gateway.ports import Inference
 
@@ -28,6 +29,7 @@ CHANNEL_OPTIONS: Final = (
 READY_TIMEOUT_S: Final = 1.0
 
 _OUTPUTS: Final = tuple(pb.ModelInferRequest.InferRequestedOutputTensor(name=spec.name) for spec in ANIMALS_OUTPUTS)
+_OUTPUTS_OF_SPECIES: Final = tuple(output for output in _OUTPUTS if output.name not in BOX_OUTPUTS)
 
 
 class TritonClient:
@@ -37,7 +39,7 @@ class TritonClient:
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = GRPCInferenceServiceStub(self._channel)
 
-    async def infer(self, photo: bytes, *, deadline: float) -> Inference:
+    async def infer(self, photo: bytes, *, deadline: float, options: Options = DEFAULTS) -> Inference:
         """See ``gateway.ports.ModelServer.infer``. The time left also goes to Triton as the request's queue
         timeout, so that what cannot be in time is dropped there instead of computed."""
         left_s = deadline - time.monotonic()
@@ -46,10 +48,12 @@ class TritonClient:
         request = pb.ModelInferRequest(
             model_name=ANIMALS,
             inputs=[pb.ModelInferRequest.InferInputTensor(name=PHOTO.name, datatype=PHOTO.datatype, shape=(1, 1))],
-            outputs=_OUTPUTS,
+            outputs=_OUTPUTS_OF_SPECIES if options.tasks is Task.SPECIES else _OUTPUTS,
             raw_input_contents=(struct.pack("<I", len(photo)) + photo,),
         )
         request.parameters["timeout"].int64_param = max(1, int(left_s * 1e6))
+        for name, value in options.parameters().items():
+            request.parameters[name].string_param = str(value)
         try:
             response = await self._stub.ModelInfer(request, timeout=left_s)
         except grpc.aio.AioRpcError as error:

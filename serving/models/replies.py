@@ -2,49 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import triton_python_backend_utils as pb_utils  # only inside Triton's stub process
 
 from contract import tensors
-from serving.models.species import SpeciesRanking
+from contract.options import Task
+from serving.models.naming import Names, Naming
+from serving.models.pipeline import Found, Spans
+
+_DTYPES = {"FP32": np.float32, "INT32": np.int32, "BYTES": np.object_}
 
 
 class Replies:
-    """Output tensors for ``count`` photos, filled with 'nothing found' until a stage says more."""
+    """Output tensors for a batch; only those that some request wants are made."""
 
-    def __init__(self, count: int, release: bytes) -> None:
-        def full(spec: tensors.TensorSpec, dtype: type, value: object) -> Any:
-            return np.full((count, *spec.shape), value, dtype)
-
-        self.status = full(tensors.STATUS, np.int32, 0)
-        self.sizes = full(tensors.IMAGE_WIDTH_HEIGHT, np.int32, 0)
-        self.timings_ms = full(tensors.TIMINGS_MS, np.float32, 0)
-        self._species_ids = full(tensors.SPECIES_IDS, np.int32, tensors.NO_SPECIES)
-        self._species_scores = full(tensors.SPECIES_SCORES, np.float32, 0)
-        self._species_names = full(tensors.SPECIES_NAMES, np.object_, b"")
+    def __init__(self, found: Sequence[Found], spans: Spans, release: bytes, wanted: set[str]) -> None:
         self._all = {
-            tensors.STATUS.name: self.status,
-            tensors.IMAGE_WIDTH_HEIGHT.name: self.sizes,
-            tensors.COUNT.name: full(tensors.COUNT, np.int32, tensors.NOT_COUNTED),
-            tensors.SPECIES_IDS.name: self._species_ids,
-            tensors.SPECIES_SCORES.name: self._species_scores,
-            tensors.SPECIES_NAMES.name: self._species_names,
-            tensors.BOXES.name: full(tensors.BOXES, np.float32, 0),
-            tensors.BOX_SCORES.name: full(tensors.BOX_SCORES, np.float32, 0),
-            tensors.BOX_SPECIES_IDS.name: full(tensors.BOX_SPECIES_IDS, np.int32, tensors.NO_SPECIES),
-            tensors.BOX_SPECIES_SCORES.name: full(tensors.BOX_SPECIES_SCORES, np.float32, 0),
-            tensors.TIMINGS_MS.name: self.timings_ms,
-            tensors.RELEASE.name: full(tensors.RELEASE, np.object_, release),
+            spec.name: np.full((len(found), *spec.shape), _nothing(spec), _DTYPES[spec.datatype])
+            for spec in tensors.ANIMALS_OUTPUTS
+            if spec.name in wanted
         }
+        self._set(tensors.RELEASE, slice(None), release)
+        self._set(tensors.TIMINGS_MS, slice(None), (spans.decode, spans.detect, spans.classify, spans.total))
+        for row, one in enumerate(found):
+            self._set(tensors.STATUS, row, one.opened.status)
+            self._set(tensors.IMAGE_WIDTH_HEIGHT, row, (one.opened.width, one.opened.height))
+            if one.opened.status.answered and one.options.tasks is not Task.SPECIES:
+                count = len(one.boxes)
+                self._set(tensors.COUNT, row, count)
+                self._set(tensors.BOXES, (row, slice(count)), one.boxes)
+                self._set(tensors.BOX_SCORES, (row, slice(count)), one.scores)
 
-    def name_species(self, rows: list[int], ranking: SpeciesRanking, leaves: npt.NDArray[np.float32]) -> None:
-        """Fill in the whole-photo species of ``rows`` from leaf probabilities [len(rows), leaves]."""
-        self._species_ids[rows], self._species_scores[rows], self._species_names[rows] = ranking.rank(leaves)
+    def name(self, found: Sequence[Found], naming: Naming) -> None:
+        """Fill in what the photos and their boxes are."""
+        whole = [row for row, one in enumerate(found) if one.opened.status.answered]
+        if not whole:
+            return
+        names = naming.of_photos([found[row] for row in whole])
+        self._names(whole, names, tensors.SPECIES_IDS, tensors.SPECIES_SCORES, tensors.TAXON, tensors.TAXON_SCORE,
+                    tensors.ALTERNATIVES)  # fmt: skip
+        self._set(tensors.SPECIES_NAMES, whole, names.names)
+        for row in whole:
+            leaves = found[row].box_leaves
+            if leaves is None:
+                continue
+            names = naming.of_boxes(leaves, found[row].options)
+            self._names((row, slice(len(leaves))), names, tensors.BOX_SPECIES_IDS, tensors.BOX_SPECIES_SCORES,
+                        tensors.BOX_TAXON, tensors.BOX_TAXON_SCORE, tensors.BOX_ALTERNATIVES)  # fmt: skip
 
-    def split(self, requests: list[Any], counts: list[int]) -> list[Any]:
+    def _names(self, where: Any, names: Names, *specs: tensors.TensorSpec) -> None:
+        values = (names.ids, names.scores, names.taxon, names.taxon_score, names.alternatives)
+        for spec, value in zip(specs, values, strict=True):
+            self._set(spec, where, value)
+
+    def _set(self, spec: tensors.TensorSpec, where: Any, value: Any) -> None:
+        if spec.name in self._all:
+            tensor = self._all[spec.name]
+            tensor[where] = value.reshape(tensor[where].shape) if isinstance(value, np.ndarray) else value
+
+    def split(self, requests: Sequence[Any], counts: Sequence[int]) -> list[Any]:
         """One response per request with the outputs that it asked for, ``counts`` rows each, in order."""
         ends = np.cumsum(counts)
         return [
@@ -56,3 +75,7 @@ class Replies:
             )
             for request, count, end in zip(requests, counts, ends, strict=True)
         ]
+
+
+def _nothing(spec: tensors.TensorSpec) -> Any:
+    return b"" if spec.datatype == "BYTES" else tensors.NOTHING.get(spec.name, (0,))

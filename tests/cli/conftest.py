@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -15,7 +16,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.__main__ import app
 from contract.ids import new_id
 from contract.record import Photo, Record, SpeciesScore, Timings, Verdict
 
@@ -26,8 +29,8 @@ PATH = "/v1/classifications"
 Reply = tuple[int, dict[str, str], bytes]
 
 
-def lion(filename: str | None = None, verdict: Verdict = Verdict.ANIMAL, minute: int = 0) -> Record:
-    """A record as the service answers it."""
+def lion(filename: str | None = None, verdict: Verdict = Verdict.ANIMAL, minute: int = 0, photo: bytes = b"") -> Record:
+    """A record as release 1 answers it."""
     received_at = START + timedelta(minutes=minute)
     best = SpeciesScore(
         key="lion", common_name="lion", rank="species", class_="Mammalia", order="Carnivora", family="Felidae",
@@ -37,13 +40,14 @@ def lion(filename: str | None = None, verdict: Verdict = Verdict.ANIMAL, minute:
         key="cat", common_name="some cat", rank="family", class_="Mammalia", order="Carnivora", family="Felidae",
         genus="", species="", score=0.0123,
     )  # fmt: skip
-    photo = Photo(
-        sha256="ab" * 32, blob="uploads/ab/ab.jpg", filename=filename, format="JPEG", width=1920, height=1080,
+    sha256 = hashlib.sha256(photo).hexdigest() if photo else "ab" * 32
+    facts = Photo(
+        sha256=sha256, blob="uploads/ab/ab.jpg", filename=filename, format="JPEG", width=1920, height=1080,
         size_bytes=123456, captured_at=datetime(2026, 10, 31, 6, 30),
     )  # fmt: skip
     return Record(
         id=new_id(int(received_at.timestamp() * 1000)), received_at=received_at, verdict=verdict,
-        species=(best, wider), count=2, counts={"lion": 2}, photo=photo, release="1@0123456789ab",
+        species=(best, wider), count=2, counts={"lion": 2}, photo=facts, release="1@0123456789ab",
         timings_ms=Timings(decode=1, classify=2, model=3, triton=4, total=5),
     )  # fmt: skip
 
@@ -70,6 +74,8 @@ class Stub:
         self.refusals: dict[bytes, list[Reply]] = {}
         """Body -> what it is answered with, one after the other, before it is classified."""
         self.before_answer: Callable[[bytes], None] = lambda photo: None
+        self.answers: Callable[[bytes], Record] = lambda photo: lion()
+        """Body -> its record, but for what is known of the photo itself."""
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self), bind_and_activate=False)
         self.server.server_bind()
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -100,11 +106,9 @@ class Stub:
         self.before_answer(photo)
         if self.refusals.get(photo):
             return self.refusals[photo].pop(0)
-        return (
-            201,
-            {"Content-Type": "application/json"},
-            lion(query.get("filename")).model_dump_json(by_alias=True).encode(),
-        )
+        record = self.answers(photo).model_copy(update={"photo": lion(query.get("filename"), photo=photo).photo})
+        self.records.insert(0, record)
+        return 201, {"Content-Type": "application/json"}, record.model_dump_json(by_alias=True).encode()
 
     def _list(self, query: dict[str, str]) -> Reply:
         self.queries.append(query)
@@ -193,14 +197,14 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
 
 @pytest.fixture
 def bestiary(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run ``bestiary ARGUMENTS...`` to its end."""
+    """Run ``bestiary ARGUMENTS...`` to its end, in this process: starting one takes a second."""
 
     def run(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cli", *map(str, arguments)]
-        done = subprocess.run(
-            command, check=False, cwd=ROOT, env=environment, input=stdin, capture_output=True, timeout=60
-        )
-        return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
+        command = [*map(str, arguments)]
+        result = CliRunner(env=environment).invoke(app, command, input=stdin, prog_name="bestiary", color=False)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return subprocess.CompletedProcess(command, result.exit_code, result.stdout, result.stderr)
 
     return run
 

@@ -18,6 +18,9 @@ from contract.tensors import (
     ANIMALS_OUTPUTS,
     CLASSIFIER,
     CLASSIFIER_INPUTS,
+    DETECTOR,
+    DETECTOR_INPUTS,
+    DETECTOR_OUTPUTS,
     MAX_BATCH,
     PREPROCESS,
     PREPROCESS_INPUTS,
@@ -34,6 +37,7 @@ DATATYPES = {"BYTES": "STRING"}
 
 TENSORS = {
     PREPROCESS: (PREPROCESS_INPUTS, PREPROCESS_OUTPUTS),
+    DETECTOR: (DETECTOR_INPUTS, DETECTOR_OUTPUTS),
     CLASSIFIER: (CLASSIFIER_INPUTS, (probabilities(len(TAXONOMY)),)),
     ANIMALS: (ANIMALS_INPUTS, ANIMALS_OUTPUTS),
 }
@@ -72,10 +76,13 @@ def test_every_profile_of_the_repository_is_there() -> None:
     assert {path for _, path in configurations()} >= {
         "preprocess/config.pbtxt",
         "preprocess/configs/gpu.pbtxt",
-        "preprocess/configs/cpu-dali.pbtxt",
+        "detector/config.pbtxt",
+        "detector/configs/gpu.pbtxt",
         "classifier/config.pbtxt",
         "classifier/configs/gpu.pbtxt",
         "animals/config.pbtxt",
+        "animals/configs/cpu-dali.pbtxt",
+        "animals/configs/gpu.pbtxt",
     }
 
 

@@ -20,6 +20,7 @@ CONFIGS = all_configs(LEAVES)
 
 TABLES = {
     tensors.PREPROCESS: (tensors.PREPROCESS_INPUTS, tensors.PREPROCESS_OUTPUTS),
+    tensors.DETECTOR: (tensors.DETECTOR_INPUTS, tensors.DETECTOR_OUTPUTS),
     tensors.CLASSIFIER: (tensors.CLASSIFIER_INPUTS, (tensors.probabilities(LEAVES),)),
     tensors.ANIMALS: (tensors.ANIMALS_INPUTS, tensors.ANIMALS_OUTPUTS),
 }
@@ -54,10 +55,11 @@ def test_every_queue_is_bounded_in_length_and_time(path: str) -> None:
 def test_only_the_gpu_profile_needs_a_gpu() -> None:
     for path, config in CONFIGS.items():
         wants_gpu = any(group.kind == pb.ModelInstanceGroup.KIND_GPU for group in config.instance_group)
-        assert wants_gpu == path.endswith("gpu.pbtxt"), path
+        python = config.backend == "python"  # the glue runs on the CPU everywhere
+        assert wants_gpu == (path.endswith("gpu.pbtxt") and not python), path
 
 
 def test_a_plan_is_served_by_tensorrt_once_it_is_built() -> None:
-    path = "classifier/configs/gpu.pbtxt"
-    assert all_configs(LEAVES)[path].backend == "onnxruntime"
-    assert all_configs(LEAVES, plan=True)[path].backend == "tensorrt"
+    for path in ("classifier/configs/gpu.pbtxt", "detector/configs/gpu.pbtxt"):
+        assert all_configs(LEAVES)[path].backend == "onnxruntime"
+        assert all_configs(LEAVES, plan=True)[path].backend == "tensorrt"

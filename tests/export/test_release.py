@@ -14,14 +14,15 @@ onnx = pytest.importorskip("onnx")
 from typer.testing import CliRunner  # noqa: E402
 
 from contract import preprocessing, tensors  # noqa: E402
-from contract.photo_status import PhotoStatus  # noqa: E402
 from contract.release import Release  # noqa: E402
+from export.card_text import percent  # noqa: E402
 from export.cli import app  # noqa: E402
 from export.errors import ParityError, RepositoryError  # noqa: E402
 from export.layout import MANIFEST_PATH, ONNX_PATH, file_digests  # noqa: E402
 from export.parity import check_parity  # noqa: E402
-from export.plan_release import serve_plan  # noqa: E402
+from export.plan_release import serve_plans  # noqa: E402
 from export.repository import build_release, texts  # noqa: E402
+from imaging.decode import DCT_SCALES  # noqa: E402
 from training.predict import onnx_predictor  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -81,14 +82,27 @@ def test_the_gate_refuses_a_disturbed_graph(tmp_path: Path) -> None:
 
 
 def test_a_directory_with_other_files_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "evaluation.json").write_text(
-        '{"seed":7,"chosen":"x","photos":{},"offset":0,"thresholds":{},"validation":{},"test":{}}', encoding="utf-8"
-    )
     out = tmp_path / "out"
-    (out / "detector").mkdir(parents=True)
-    with pytest.raises(RepositoryError, match="detector"):
-        build_release(tmp_path / "checkpoint.pt", tmp_path, out, "1", lambda what, done, total: None)
-    assert (out / "detector").is_dir()
+    (out / "notes").mkdir(parents=True)
+    with pytest.raises(RepositoryError, match="notes"):
+        build_release(tmp_path, tmp_path, tmp_path, out, "1", None, lambda what, done, total: None)
+    assert (out / "notes").is_dir()
+
+
+def test_a_release_without_its_findings_is_not_built(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryError, match=r"evaluation\.json.*fit"):
+        build_release(
+            tmp_path / "checkpoint.pt", tmp_path, tmp_path, tmp_path / "out", "1", None, lambda what, done, total: None
+        )
+
+
+def test_the_card_gives_the_manifests_figures() -> None:
+    card = (REPOSITORY / "MODEL_CARD.md").read_text(encoding="utf-8")
+    figures = _release().evaluation
+    for name in ("top1", "int8.top1", "ece.folders", "detector.exact_count", "left_out.roll_up.wrong_species"):
+        assert percent(figures[name]) in card, name
+    for source in _release().training.data:
+        assert source.attribution in card
 
 
 def test_the_dali_file_repeats_the_contracts_constants() -> None:
@@ -103,8 +117,12 @@ def test_the_dali_file_repeats_the_contracts_constants() -> None:
     assert constants == {
         "MAX_BATCH": tensors.MAX_BATCH,
         "IMAGE_SIZE": preprocessing.IMAGE_SIZE,
+        "SCENE_SIZE": preprocessing.SCENE_SIZE,
+        "VIEW_SIZE": preprocessing.VIEW_SIZE,
+        "LETTERBOX_FILL": preprocessing.LETTERBOX_FILL,
         "PHOTO": tensors.ENCODED.name,
-        "STATUS_OK": PhotoStatus.OK.value,
+        "HALVINGS": len(DCT_SCALES),
+        "STRETCHINGS": 5,
     }
 
 
@@ -124,9 +142,11 @@ def test_the_plan_command_says_that_tensorrt_is_missing() -> None:
 def test_a_built_plan_joins_the_release(tmp_path: Path) -> None:
     repository = tmp_path / "model_repository"
     shutil.copytree(REPOSITORY, repository)
-    (repository / "classifier/1/model.plan").write_bytes(b"an engine")
-    identity = serve_plan(repository)
+    for network in ("classifier", "detector"):
+        (repository / network / "1" / "model.plan").write_bytes(b"an engine")
+    identity = serve_plans(repository)
     release = _release(repository)
     assert identity == release.identity != _release().identity
-    assert release.files["classifier/1/model.plan"] == hashlib.sha256(b"an engine").hexdigest()
-    assert 'backend: "tensorrt"' in (repository / "classifier/configs/gpu.pbtxt").read_text(encoding="utf-8")
+    for network in ("classifier", "detector"):
+        assert release.files[f"{network}/1/model.plan"] == hashlib.sha256(b"an engine").hexdigest()
+        assert 'backend: "tensorrt"' in (repository / network / "configs/gpu.pbtxt").read_text(encoding="utf-8")

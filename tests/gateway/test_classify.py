@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -10,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from contract.answer import AnswerReader, failed_row
+from contract.options import DEFAULTS, Options, Task
 from contract.photo_status import PhotoStatus
-from contract.record import AckLevel, Verdict
-from contract.release import Thresholds
-from contract.taxonomy import NO_ANIMAL, parse_taxonomy
-from contract.tensors import SPECIES_IDS, SPECIES_SCORES, TOP_K
+from contract.record import AckLevel, RecordStatus, Verdict
+from contract.taxonomy import NO_ANIMAL, Depth, parse_taxonomy
+from contract.tensors import SPECIES_IDS, SPECIES_SCORES, TAXON, TAXON_SCORE, TOP_K
 from gateway.classify import Classifier, Request
 from gateway.clock import SystemClock
 from gateway.errors import (
@@ -33,14 +34,15 @@ from imaging.header import read_header
 from tests.support.stack import ROOT
 
 TAXONOMY = parse_taxonomy((ROOT / "contract" / "taxonomy.csv").read_text())
-THRESHOLDS = Thresholds(unknown_below=0.25, empty_from=0.5)
 
 
-def reply(key: str, score: float) -> dict[str, bytes]:
+def reply(
+    key: str, score: float, depth: Depth = Depth.SPECIES, status: PhotoStatus = PhotoStatus.OK
+) -> dict[str, bytes]:
     """A reply that names one leaf."""
-    import struct
-
-    row = failed_row(PhotoStatus.OK)
+    row = failed_row(status)
+    row[TAXON.name] = struct.pack("<2i", TAXONOMY.by_key(key).index if depth >= Depth.CLASS else -1, depth)
+    row[TAXON_SCORE.name] = struct.pack("<f", score)
     row[SPECIES_IDS.name] = struct.pack(f"<{TOP_K}i", TAXONOMY.by_key(key).index, *[-1] * (TOP_K - 1))
     row[SPECIES_SCORES.name] = struct.pack(f"<{TOP_K}f", score, *[0] * (TOP_K - 1))
     return row
@@ -53,9 +55,11 @@ class Model:
         self.answer: Callable[[], dict[str, bytes]] = lambda: reply("beagle", 0.9)
         self.delay_s = 0.0
         self.deadlines: list[float] = []
+        self.options: list[Options] = []
 
-    async def infer(self, photo: bytes, *, deadline: float) -> Inference:
+    async def infer(self, photo: bytes, *, deadline: float, options: Options = DEFAULTS) -> Inference:
         self.deadlines.append(deadline)
+        self.options.append(options)
         await asyncio.sleep(self.delay_s)
         return Inference(self.answer())
 
@@ -74,7 +78,7 @@ class World:
         self.classifier = Classifier(
             inspect=read_header,
             model=self.model,
-            reader=AnswerReader(TAXONOMY, THRESHOLDS),
+            reader=AnswerReader(TAXONOMY, coverage=0.95),
             blobs=self.blobs,
             journal=journal,
             clock=SystemClock(),
@@ -108,17 +112,35 @@ async def test_a_record_names_the_species_and_the_photo_is_kept(world: World, ca
 
 
 @pytest.mark.parametrize(
-    ("key", "score", "verdict"),
+    ("key", "depth", "verdict", "name"),
     [
-        ("beagle", 0.26, Verdict.ANIMAL),
-        ("beagle", 0.2, Verdict.UNKNOWN),
-        (NO_ANIMAL, 0.6, Verdict.EMPTY),
-        (NO_ANIMAL, 0.4, Verdict.UNKNOWN),
+        ("beagle", Depth.SPECIES, Verdict.ANIMAL, "domestic dog"),
+        ("beagle", Depth.FAMILY, Verdict.ANIMAL, "Canidae (family)"),
+        ("beagle", Depth.ANIMAL, Verdict.ANIMAL, "animal"),
+        ("beagle", Depth.UNKNOWN, Verdict.UNKNOWN, "unknown"),
+        (NO_ANIMAL, Depth.EMPTY, Verdict.EMPTY, None),
     ],
 )
-async def test_thresholds_of_the_release_decide(world: World, cat: bytes, key: str, score: float, verdict: str) -> None:
-    world.model.answer = lambda: reply(key, score)
-    assert (await world.classify(cat)).record.verdict == verdict
+async def test_the_answer_is_as_narrow_as_the_model_says(
+    world: World, cat: bytes, key: str, depth: Depth, verdict: Verdict, name: str | None
+) -> None:
+    world.model.answer = lambda: reply(key, 0.6, depth)
+    record = (await world.classify(cat)).record
+    assert record.verdict is verdict
+    assert (record.taxon and record.taxon.common_name) == name
+
+
+async def test_a_cut_off_photo_that_was_answered_is_marked_partial(world: World, cat: bytes) -> None:
+    world.model.answer = lambda: reply("beagle", 0.9, status=PhotoStatus.PARTIAL)
+    assert (await world.classify(cat)).record.status is RecordStatus.PARTIAL
+
+
+async def test_the_options_reach_the_model_and_the_task_the_record(world: World, cat: bytes) -> None:
+    options = Options(Task.COUNT, detect_from=0.3)
+    request = Request(cat, time.monotonic() + 10, options=options)
+    record = (await world.classifier.classify(request)).record
+    assert world.model.options == [options]
+    assert record.tasks is Task.COUNT
 
 
 async def test_a_photo_that_the_decoder_refuses_is_rejected_with_its_reason(world: World, cat: bytes) -> None:

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from contract.photo_status import PhotoError, PhotoStatus
 from contract.preprocessing import IMAGE_SIZE
-from imaging.decode import decode_photo, upright
+from imaging.decode import decode_photo, decode_picture, upright
 from imaging.header import read_header
 from tests.support.photos import BAD_PHOTOS, encode
 
@@ -113,7 +113,33 @@ def test_damage_of_any_kind_ends_in_a_picture_or_a_typed_error(
     try:
         assert decode_photo(damaged).pixels.shape == (IMAGE_SIZE, IMAGE_SIZE, 3)
     except PhotoError as error:
-        assert error.status is not PhotoStatus.OK
+        assert not error.status.answered
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_a_cut_off_photo_that_shows_most_of_its_picture_is_partial(cat_path: Path, options: dict[str, object]) -> None:
+    whole = encode(cat_path, "JPEG", quality=92, **options)
+    decoded = decode_photo(whole[: len(whole) * 4 // 5])
+    assert decoded.status is PhotoStatus.PARTIAL
+    assert np.abs(decoded.pixels[:100].astype(int) - decode_photo(whole).pixels[:100]).mean() < 2
+    assert decode_photo(whole).status is PhotoStatus.OK
+
+
+def test_a_photo_cut_off_early_is_refused(cat: bytes) -> None:
+    with pytest.raises(PhotoError) as caught:
+        decode_photo(cat[: len(cat) // 4])
+    assert caught.value.status is PhotoStatus.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    ("short", "long", "expected"), [(1, 1, (57, 38)), (224, 1, (451, 300)), (100, 200, (226, 150))]
+)
+def test_a_photo_is_decoded_no_larger_than_it_has_to_be(
+    cat: bytes, short: int, long: int, expected: tuple[int, int]
+) -> None:
+    picture = decode_picture(cat, short=short, long=long)
+    assert picture.pixels.shape[1::-1] == expected
+    assert (picture.width, picture.height) == (451, 300)
 
 
 def spoiled_pngs(path: Path) -> dict[str, bytes]:

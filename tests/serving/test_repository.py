@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from serving.repository import needs_completion
+from serving.repository import models_to_load, needs_completion
 from tests.support.stack import ROOT
 
 REPOSITORY = ROOT / "model_repository"
@@ -14,6 +14,19 @@ REPOSITORY = ROOT / "model_repository"
 def test_the_shipped_repository_is_whole_in_every_profile() -> None:
     for name in ("", "cpu-dali", "gpu"):
         assert not needs_completion(REPOSITORY, name)
+
+
+def test_dali_is_loaded_only_where_it_decodes() -> None:
+    networks = ("animals", "classifier", "detector")
+    assert models_to_load(REPOSITORY, "") == networks
+    for name in ("cpu-dali", "gpu"):
+        assert models_to_load(REPOSITORY, name) == (*networks, "preprocess")
+
+
+def test_what_cannot_be_read_is_left_to_triton(tmp_path: Path) -> None:
+    (tmp_path / "animals").mkdir()
+    (tmp_path / "preprocess").mkdir()
+    assert models_to_load(tmp_path, "") == ("animals", "preprocess")
 
 
 def test_a_silent_or_broken_configuration_is_left_to_triton(tmp_path: Path) -> None:

@@ -16,11 +16,19 @@ from training.network import load_taxonomy
 from training.split import near_duplicates, split_photos
 
 
-def test_only_clean_photos_of_species_and_objects_are_learned_from(data: Path) -> None:
+def test_only_clean_photos_are_learned_from(data: Path) -> None:
     split = split_photos(data, trainable(read_manifest(data)), seed=7)
     photos = [*split.train, *split.validation]
-    assert {photo.set for photo in photos} == {"species", "no_animal"}
+    assert {photo.set for photo in photos} == {"species", "no_animal", "boxes"}
     assert {photo.licence for photo in photos} == {"CC-BY-4.0", "CC-BY-SA-4.0"}
+    assert "blank" not in {photo.cls for photo in photos}, "they show lions that nobody marked, and toys"
+
+
+def test_a_folders_part_does_not_depend_on_other_folders(data: Path) -> None:
+    photos = read_manifest(data)
+    alone = [photo for photo in photos if photo.cls in ("emu", "tick")]
+    among = split_photos(data, [*trainable(photos), *alone], seed=7)
+    assert split_photos(data, alone, seed=7).test == tuple(p for p in among.test if p.cls in ("emu", "tick"))
 
 
 def test_a_photo_of_unclear_licence_stops_training() -> None:

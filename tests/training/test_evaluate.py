@@ -1,5 +1,7 @@
 """How answers are counted."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from typer.testing import CliRunner
 
 from training.cli import app
 from training.dataset import Photo
-from training.evaluate import Answers, measure, right, unknown_below
+from training.evaluate import Answers, measure, right
 from training.network import load_taxonomy
 
 TAXONOMY = load_taxonomy()
@@ -44,11 +46,19 @@ def test_figures_tell_wrong_species_from_false_empties() -> None:
     assert figures["agreement.species"] == pytest.approx(1 / 3, abs=1e-4)
 
 
-def test_the_unknown_threshold_keeps_right_answers() -> None:
-    sure = Answers((_photo("ant"),), np.stack([_answer(ant=0.9)]), np.zeros((1, 1001), np.float32))
-    unsure = Answers((_photo("ant"),), np.stack([_answer(ant=0.22, tick=0.1)]), np.zeros((1, 1001), np.float32))
-    assert unknown_below(sure, TAXONOMY) == 0.35
-    assert unknown_below(unsure, TAXONOMY) == 0.20
+def test_crops_and_backgrounds_are_counted_apart_from_whole_photos() -> None:
+    whole = Photo("boxes/lion/x.jpg", "boxes", "lion", "asiatic-lion", "CC-BY-4.0")
+    photos = (
+        whole,
+        dataclasses.replace(whole, crop=(0, 0, 1, 1)),
+        dataclasses.replace(whole, cls="blank", crop=(0, 0, 0.3, 0.3)),
+    )
+    answers = np.stack([_answer(lion=0.9), _answer(cougar=0.9), _answer(no_animal=0.4, lion=0.3)])
+    figures = measure(Answers(photos, answers, np.zeros((3, 1001), np.float32)), TAXONOMY, empty_from=0.5)
+    assert (figures["photos.boxes"], figures["top1.boxes"]) == (1, 1.0)
+    assert (figures["photos.crops"], figures["top1.crops"]) == (1, 0.0)
+    assert (figures["photos.backgrounds"], figures["backgrounds"]) == (1, 0.0)
+    assert measure(Answers(photos, answers, np.zeros((3, 1001), np.float32)), TAXONOMY, 0.4)["backgrounds"] == 1.0
 
 
 def test_a_missing_data_directory_is_one_sentence_and_a_failure() -> None:

@@ -88,6 +88,8 @@ class BestiaryGrpc(BestiaryServicer):
                 timeout_s=time_left_s(context),
                 filename=request.filename or None,
                 ack=messages.ack_of(request.ack),
+                options=messages.options_of(request),
+                keep_location=request.keep_location,
             )
         return messages.classification(outcome.record)
 

@@ -115,12 +115,16 @@ def _call(request: Any, time_left: float | None) -> kserve.InferCall:
     raw = request.raw_input_contents
     elements = raw[0] if raw else tensor.contents.bytes_contents[: MAX_BATCH + 1]
     asked = kserve.timeout_of(request.parameters["timeout"].int64_param if "timeout" in request.parameters else 0)
+    parameters = {name: getattr(value, value.WhichOneof("parameter_choice") or "", None)
+                  for name, value in request.parameters.items()}  # fmt: skip
     limits = [limit for limit in (asked, time_left) if limit is not None]
     return kserve.InferCall(
         photos=kserve.photos_of(tensor.name, tensor.datatype, tensor.shape, elements),
         outputs=[output.name for output in request.outputs],
         timeout_s=min(limits, default=None),
-        ack=kserve.ack_of(request.parameters["ack"].string_param if "ack" in request.parameters else ""),
+        ack=kserve.ack_of(str(parameters.get("ack") or "")),
+        options=kserve.options_of(parameters),
+        keep_location=kserve.flag(parameters, "keep_location"),
     )
 
 

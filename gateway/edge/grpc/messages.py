@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from contract.generated.bestiary.v1 import bestiary_pb2 as pb
-from contract.record import AckLevel, Record, RecordStatus, SpeciesScore, Verdict
+from contract.options import TASKS, Options, OptionsError, Task, read_options
+from contract.record import AckLevel, Alternatives, Box, Record, RecordStatus, SpeciesScore, Taxon, Verdict
 from gateway.errors import BestiaryError, InvalidRequest
 from gateway.ports import ListQuery
 
@@ -28,6 +29,24 @@ _STATUS = {
 }
 
 
+_TASKS = {
+    Task.SPECIES: pb.TASKS_SPECIES,
+    Task.COUNT: pb.TASKS_COUNT,
+    Task.FULL: pb.TASKS_FULL,
+}
+_TASKS_BACK = {number: task for task, number in _TASKS.items()}
+
+
+def options_of(request: pb.ClassifyRequest) -> Options:
+    """Task and thresholds of a request. Raises InvalidRequest."""
+    task = _TASKS_BACK.get(request.tasks, Task.FULL)
+    given = {field.name: value for field, value in request.thresholds.ListFields()}
+    try:
+        return read_options({TASKS: task, **given})
+    except OptionsError as error:
+        raise InvalidRequest(str(error)) from None
+
+
 def ack_of(number: int) -> AckLevel | None:
     """The ack level asked for; None for the default."""
     return _ACK.get(number)  # type: ignore[call-overload, no-any-return]  # enum wrapper vs int
@@ -43,10 +62,10 @@ def classification(record: Record) -> pb.Classification:
         verdict=_VERDICT[record.verdict],
         species=[_species(score) for score in record.species],
         counts=record.counts,
-        boxes=[
-            pb.Box(x1=box.x1, y1=box.y1, x2=box.x2, y2=box.y2, score=box.score, species=map(_species, box.species))
-            for box in record.boxes
-        ],
+        boxes=map(_box, record.boxes),
+        tasks=_TASKS[record.tasks],
+        taxon=_taxon(record.taxon),
+        alternatives=_alternatives(record.alternatives),
         photo=_photo(record),
         release=record.release,
         timings_ms=pb.Timings(**record.timings_ms.model_dump()),
@@ -88,6 +107,33 @@ def _species(score: SpeciesScore) -> pb.SpeciesScore:
     return pb.SpeciesScore(**score.model_dump(by_alias=True))
 
 
+def _box(box: Box) -> pb.Box:
+    return pb.Box(
+        x1=box.x1,
+        y1=box.y1,
+        x2=box.x2,
+        y2=box.y2,
+        score=box.score,
+        species=map(_species, box.species),
+        taxon=_taxon(box.taxon),
+        alternatives=_alternatives(box.alternatives),
+    )
+
+
+def _taxon(taxon: Taxon | None) -> pb.Taxon | None:
+    return None if taxon is None else pb.Taxon(**taxon.model_dump(by_alias=True))
+
+
+def _alternatives(alternatives: Alternatives | None) -> pb.Alternatives | None:
+    if alternatives is None:
+        return None
+    return pb.Alternatives(
+        coverage=alternatives.coverage,
+        species=map(_species, alternatives.species),
+        taxon=_taxon(alternatives.taxon),
+    )
+
+
 def _photo(record: Record) -> pb.Photo:
     photo = record.photo
     return pb.Photo(
@@ -99,6 +145,8 @@ def _photo(record: Record) -> pb.Photo:
         height=photo.height,
         size_bytes=photo.size_bytes,
         captured_at=photo.captured_at.isoformat() if photo.captured_at else "",
+        camera=None if photo.camera is None else pb.Camera(**photo.camera.model_dump()),
+        location=None if photo.location is None else pb.Location(**photo.location.model_dump()),
     )
 
 

@@ -131,6 +131,8 @@ def _call(header: Mapping[str, Any], binary: bytes) -> kserve.InferCall:
         outputs=[str(item.get("name")) for item in outputs],
         timeout_s=kserve.timeout_of(parameters.get("timeout")),
         ack=kserve.ack_of(str(parameters.get("ack", ""))),
+        options=kserve.options_of(parameters),
+        keep_location=kserve.flag(parameters, "keep_location"),
     )
 
 

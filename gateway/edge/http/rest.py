@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel
 
+from contract.options import Options, Task
 from contract.record import AckLevel, Record, Verdict
 from gateway.edge.http.body import FIELD, read_upload
 from gateway.edge.http.problems import MEDIA_TYPE, Problem
@@ -16,6 +17,8 @@ from gateway.service import MAX_PAGE, Service
 
 MAX_TIMEOUT_MS = 86_400_000
 """A day. What the service really honours is a setting; this only keeps numbers sane."""
+
+_Share = Annotated[float | None, Query(ge=0, le=1, description="Threshold; by default the release's.")]
 
 _BODY = {
     "required": True,
@@ -63,9 +66,15 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
         request: Request,
         ack: Annotated[AckLevel | None, Query(description="How safe the record is before the answer.")] = None,
         filename: Annotated[str | None, Query(max_length=1024, description="Kept in the record.")] = None,
+        tasks: Annotated[Task, Query(description="How much to find out; `species` is the cheapest.")] = Task.FULL,
+        detect_from: _Share = None,
+        overlap: _Share = None,
+        sure_from: _Share = None,
+        empty_from: _Share = None,
+        keep_location: Annotated[bool, Query(description="Keep the GPS position of the photo's EXIF.")] = False,
         bestiary_timeout_ms: Annotated[int | None, Header(ge=1, le=MAX_TIMEOUT_MS, description="Milliseconds.")] = None,
     ) -> Response:
-        """Name the animal in one photo: its bytes as the body, or a multipart form with the field `photo`."""
+        """Find, count and name the animals in one photo: its bytes as the body, or a form with the field `photo`."""
         with service.admission.hold() as take:
             upload = await read_upload(request, service.admission, take, upload_timeout_s)
             outcome = await service.classify(
@@ -74,6 +83,8 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
                 timeout_s=None if bestiary_timeout_ms is None else bestiary_timeout_ms / 1e3,
                 filename=filename or upload.filename,
                 ack=ack,
+                options=Options(tasks, detect_from, overlap, sure_from, empty_from),
+                keep_location=keep_location,
             )
         record = outcome.record
         return Response(

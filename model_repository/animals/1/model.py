@@ -1,3 +1,3 @@
-"""The public model: photos in, species out."""
+"""The public model: photos in, animals out."""
 
 from serving.models.animals import TritonPythonModel  # noqa: F401

@@ -1,0 +1,1 @@
+"""The animal detector: YOLOX-nano, made class-agnostic and fine-tuned."""
