@@ -1,4 +1,4 @@
-"""What the photos cost without any server: bare decode and bare onnxruntime, one process a core.
+"""What the photos cost without any server: bare decode and bare onnxruntime, one process a core, for each task.
 
 No protocol, no copy between processes, no storage: no server on this machine can be faster with the
 same decoder and the same network, so a server's distance from it is what serving costs.
@@ -15,8 +15,18 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from contract.tensors import CLASSIFIER, IMAGE
-from imaging.decode import decode_photo
+import numpy as np
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from contract.options import Task
+from contract.preprocessing import IMAGE_SIZE, SCENE_SIZE, VIEW_SIZE
+from contract.release import Release
+from contract.tensors import CLASSIFIER, DETECTOR, IMAGE, SCENE
+from imaging.crops import crop_window
+from imaging.decode import decode_photo, decode_picture, stretched
+from imaging.letterbox import letterbox, to_photo
+from postprocess.nms import keep
 
 START_LIMIT_S = 60.0
 
@@ -44,18 +54,21 @@ class Bound:
         return 1e3 * self.cpu_seconds / self.photos
 
 
-def model_file(repository: Path) -> Path:
-    """The classifier's network in a model repository."""
-    return repository / CLASSIFIER / "1" / "model.onnx"
+def model_file(repository: Path, model: str) -> Path:
+    """The file of a network that the ``cpu`` profile serves."""
+    config = text_format.Parse((repository / model / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    return repository / model / "1" / (config.default_model_filename or "model.onnx")
 
 
-def measure(photos: Sequence[bytes], model: Path, seconds: float) -> Bound:
+def measure(photos: Sequence[bytes], repository: Path, task: Task, seconds: float) -> Bound:
     """Work through ``photos`` again and again for ``seconds`` in one process per core. Raises BoundError."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     for core in range(len(os.sched_getaffinity(0))):
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, list(photos), model, core, seconds), daemon=True)
+        process = context.Process(
+            target=_work, args=(theirs, list(photos), repository, task, core, seconds), daemon=True
+        )
         process.start()
         theirs.close()
         pipes.append(ours)
@@ -86,27 +99,54 @@ def _answer(pipe: Connection, limit_s: float) -> Any:
     raise BoundError("A process of the bound died or hung; what it said is above.")
 
 
-def _work(pipe: Connection, photos: list[bytes], model: Path, core: int, seconds: float) -> None:
+def _work(pipe: Connection, photos: list[bytes], repository: Path, task: Task, core: int, seconds: float) -> None:
     """One process: sends "warm", waits for the word, then sends (photos, wall seconds, CPU seconds)."""
     import cv2
-    import onnxruntime
 
     cv2.setNumThreads(1)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-
-    def identify(photo: bytes) -> None:
-        session.run(None, {IMAGE.name: decode_photo(photo).pixels[None]})
-
-    identify(photos[0])
+    bare = Bare(repository, task)
+    bare(photos[0])
     pipe.send("warm")
     pipe.recv()
     began, cpu_began = time.perf_counter(), time.process_time()
     at = core  # so that the processes are not all at the same photo
     while time.perf_counter() - began < seconds:
-        identify(photos[at % len(photos)])
+        bare(photos[at % len(photos)])
         at += 1
     pipe.send((at - core, time.perf_counter() - began, time.process_time() - cpu_began))
+
+
+class Bare:
+    """One task as a script would do it: called with a photo, it decodes it and asks the networks, no more."""
+
+    def __init__(self, repository: Path, task: Task) -> None:
+        manifest = (repository / "animals" / "1" / "release.json").read_text()
+        self._thresholds = Release.model_validate_json(manifest).thresholds
+        self._detector = _session(model_file(repository, DETECTOR)) if task is not Task.SPECIES else None
+        self._classifier = _session(model_file(repository, CLASSIFIER)) if task is not Task.COUNT else None
+        self._task = task
+
+    def __call__(self, photo: bytes) -> None:
+        """Answer one photo and throw the answer away."""
+        if self._task is Task.SPECIES:
+            self._classifier.run(None, {IMAGE.name: decode_photo(photo).pixels[None]})
+            return
+        picture = decode_picture(photo, long=VIEW_SIZE if self._task is Task.FULL else SCENE_SIZE)
+        detections = self._detector.run(None, {SCENE.name: letterbox(picture.pixels, SCENE_SIZE)[None]})[0][0]
+        rows = keep(detections, self._thresholds.detect_from, self._thresholds.overlap)
+        boxes = to_photo(detections[rows, :4], picture.width, picture.height)
+        if self._task is Task.FULL:
+            height, width = picture.pixels.shape[:2]
+            windows = [crop_window((x1, y1, x2, y2), width, height) for x1, y1, x2, y2 in boxes.tolist()]
+            crops = [picture.pixels[y1:y2, x1:x2] for x1, y1, x2, y2 in windows] or [picture.pixels]
+            self._classifier.run(None, {IMAGE.name: np.stack([stretched(crop, IMAGE_SIZE) for crop in crops])})
+
+
+def _session(model: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])

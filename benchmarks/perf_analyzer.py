@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -27,6 +27,7 @@ WHEELS: Final = {
 """Requirement -> the one member of its wheel that is needed. Later tritonclients carry no binary."""
 
 DEBIAN_PACKAGE: Final = "libb64-0d"
+NO_PARAMETERS: Final[Mapping[str, str]] = {}
 WINDOWS: Final = 3
 """perf_analyzer measures at least this many windows and reports them merged."""
 
@@ -60,16 +61,18 @@ class PerfAnalyzer:
         *,
         seconds: float,
         concurrency: int,
+        parameters: Mapping[str, str] = NO_PARAMETERS,
         on_load: Callable[[int], None] = lambda pid: None,
     ) -> tuple[Report, float]:
-        """Keep ``concurrency`` requests in flight over gRPC for about ``seconds``.
+        """Keep ``concurrency`` requests with the same ``parameters`` in flight over gRPC for about ``seconds``.
 
         ``on_load`` is called with the process id when the input has been read and the load is about to begin.
         Returns the report and the CPU seconds of the whole process. Raises PerfAnalyzerError if any request failed.
         """
         report = input_data.with_suffix(".csv")
         process = subprocess.Popen(
-            [self.binary, *_arguments(address, model, input_data, seconds, concurrency), "-f", report],
+            [self.binary, *_arguments(address, model, input_data, seconds, concurrency), *_sent(parameters),
+             "-f", report],
             env={**os.environ, "LD_LIBRARY_PATH": self.library_path},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
@@ -100,6 +103,11 @@ def _arguments(address: str, model: str, input_data: Path, seconds: float, concu
         "--measurement-mode", "time_windows", "--measurement-interval", str(window_ms),
         "--stability-percentage", "999", "--max-trials", str(WINDOWS),
     ]  # fmt: skip
+
+
+def _sent(parameters: Mapping[str, str]) -> Iterator[str]:
+    for name, value in parameters.items():
+        yield from ("--request-parameter", f"{name}:{value}:string")
 
 
 def _listen(output: IO[str], on_load: Callable[[], None]) -> list[str]:

@@ -15,7 +15,8 @@ from benchmarks.figures import median
 from benchmarks.perf_analyzer import PerfAnalyzer, Report
 from benchmarks.photos import InputFile
 from benchmarks.stack import Stack
-from contract.tensors import ANIMALS, CLASSIFIER
+from contract.options import TASKS, Task
+from contract.tensors import ANIMALS, CLASSIFIER, DETECTOR
 
 CLIENT: Final = "perf_analyzer"
 SETTLE_S: Final = 1.0
@@ -71,11 +72,14 @@ class Summary:
 class Runner:
     """Runs perf_analyzer against the ports of one stack and accounts for every process."""
 
-    def __init__(self, tool: PerfAnalyzer, stack: Stack, *, seconds: float, concurrency: int) -> None:
+    def __init__(
+        self, tool: PerfAnalyzer, stack: Stack, *, seconds: float, concurrency: int, task: Task = Task.FULL
+    ) -> None:
         self._tool = tool
         self._stack = stack
         self._seconds = seconds
         self._concurrency = concurrency
+        self._task = task
 
     def run(self, address: str, photos: InputFile) -> Run:
         """One run. Raises PerfAnalyzerError, WrongAnswers, ProcessesChanged."""
@@ -86,13 +90,19 @@ class Runner:
             started.append((cpu.read_cpu(client), cpu.snapshot(self._stack.process.pid), counts))
 
         report, client_s = self._tool.run(
-            address, ANIMALS, photos.path, seconds=self._seconds, concurrency=self._concurrency, on_load=on_load
+            address,
+            ANIMALS,
+            photos.path,
+            seconds=self._seconds,
+            concurrency=self._concurrency,
+            parameters={TASKS: self._task.value},
+            on_load=on_load,
         )
         time.sleep(SETTLE_S)
         client_before, before, counted = started[0]
         spent = cpu.used(before, cpu.snapshot(self._stack.process.pid)) | {CLIENT: client_s - client_before}
         batches = difference(counted, self._statistics())
-        check_decoded(batches)
+        check_decoded(batches, self._task)
         return Run(report, batches[ANIMALS].inferences, spent, batches)
 
     def _statistics(self) -> dict[str, Batches]:
@@ -113,14 +123,13 @@ def difference(before: dict[str, Batches], after: dict[str, Batches]) -> dict[st
     }
 
 
-def check_decoded(batches: dict[str, Batches]) -> None:
-    """Raise WrongAnswers unless every photo reached the network: ``animals`` asks ``classifier`` only about
-    photos whose STATUS is 0, so the two counts differ if one did not decode."""
-    asked, classified = batches[ANIMALS].inferences, batches[CLASSIFIER].inferences
-    if not asked or asked != classified:
-        raise WrongAnswers(
-            f"Triton answered {asked} photos and classified {classified}: what was measured is not classification."
-        )
+def check_decoded(batches: dict[str, Batches], task: Task) -> None:
+    """Raise WrongAnswers unless every photo reached its first network: ``animals`` asks ``classifier``
+    (``Task.SPECIES``) or ``detector`` only about photos that it could decode, so the counts differ if one did not."""
+    network = CLASSIFIER if task is Task.SPECIES else DETECTOR
+    asked, seen = batches[ANIMALS].inferences, batches[network].inferences
+    if not asked or asked != seen:
+        raise WrongAnswers(f"Triton answered {asked} photos and {network} saw {seen}: some were not answered.")
 
 
 def check_kept(blobs: Path, sent: frozenset[str]) -> int:

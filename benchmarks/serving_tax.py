@@ -26,6 +26,7 @@ from benchmarks.photos import NoPhotos, PhotoSet
 from benchmarks.rounds import Run, Runner, Summary, WrongAnswers, check_kept, summarise
 from benchmarks.stack import ROOT, WORKSHOP, StackError, running_stack, workshop
 from benchmarks.tax_tables import print_result
+from contract.options import Task
 
 ENOUGH = 1.6
 """Photos in an input file, as a multiple of what the bound does in the time: no server runs out of new ones."""
@@ -72,10 +73,10 @@ class Result:
 
 def measure(tool: PerfAnalyzer, photos: PhotoSet, options: argparse.Namespace, console: Console) -> Result:
     """Start a stack, run everything in turn, end the stack. Raises what the parts raise."""
-    machine, model = machine_facts(), bare.model_file(ROOT / "model_repository")
+    machine, repository = machine_facts(), ROOT / "model_repository"
     with workshop("tax") as folder, running_stack(folder) as stack:
-        runner = Runner(tool, stack, seconds=options.seconds, concurrency=options.concurrency)
-        warming = Runner(tool, stack, seconds=WARM_UP_S, concurrency=options.concurrency)
+        runner = Runner(tool, stack, seconds=options.seconds, concurrency=options.concurrency, task=options.task)
+        warming = Runner(tool, stack, seconds=WARM_UP_S, concurrency=options.concurrency, task=options.task)
         warm = photo_sets.write_input(folder / "warm-up.json", photos, 500)
         warming.run(stack.triton_grpc, warm)
         warming.run(stack.gateway_grpc, warm)
@@ -84,7 +85,7 @@ def measure(tool: PerfAnalyzer, photos: PhotoSet, options: argparse.Namespace, c
         gateway: list[Run] = []
         triton: list[Run] = []
         for number in range(1, options.rounds + 1):
-            bounds.append(bare.measure(photos.photos, model, options.seconds))
+            bounds.append(bare.measure(photos.photos, repository, options.task, options.seconds))
             wanted = math.ceil(ENOUGH * bounds[-1].photos) + options.concurrency
             fresh = photo_sets.write_input(folder / "photos.json", photos, wanted)
             sent |= fresh.digests
@@ -138,6 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving_tax", description=__doc__)
     parser.add_argument("--photos", type=Path, help="folder of images; without it, views of a bundled small photo")
+    parser.add_argument("--task", type=Task, choices=list(Task), default=Task.SPECIES, help="default: species")
     parser.add_argument("--seconds", type=float, default=15.0, help="of each run (default 15)")
     parser.add_argument("--concurrency", type=int, default=8, help="requests in flight (default 8)")
     parser.add_argument("--rounds", type=int, default=3, help="how often all are run in turn (default 3)")

@@ -71,11 +71,12 @@ def workshop(purpose: str) -> Iterator[Path]:
 
 
 @contextmanager
-def running_stack(data: Path) -> Iterator[Stack]:
-    """Start a stack that keeps everything in ``data``, wait until it is ready, end it. Raises StackError."""
+def running_stack(data: Path, *arguments: str) -> Iterator[Stack]:
+    """Start a stack that keeps everything in ``data``, wait until it is ready, end it. ``arguments``: more options of
+    ``bestiary up``. Raises StackError."""
     base = _free_ports(5)
     command = [sys.executable, "-m", "cli", "up", "--data", str(data)]
-    command += ["--http-port", str(base), "--grpc-port", str(base + 1), "--triton-port", str(base + 2)]
+    command += ["--http-port", str(base), "--grpc-port", str(base + 1), "--triton-port", str(base + 2), *arguments]
     with (data / "up.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     stack = Stack(process, data, base, base + 1, base + 2)

@@ -157,9 +157,10 @@ def test_photos_of_the_world_are_named(stack: Stack, photos: Path, file: str, na
     assert record["species"][0]["common_name"] in names
 
 
-def test_a_truncated_camera_trap_photo_is_said_to_be_truncated(stack: Stack, photos: Path) -> None:
-    answer = post(stack, (photos / "african_elephants_truncated_file.jpg").read_bytes())
-    assert answer.json()["code"] == "truncated"
+def test_a_truncated_camera_trap_photo_is_answered_as_far_as_it_goes(stack: Stack, photos: Path) -> None:
+    record = post(stack, (photos / "african_elephants_truncated_file.jpg").read_bytes()).json()
+    assert record["status"] == "partial"
+    assert record["counts"].get("elephant", 0) + record["counts"].get("African elephant", 0) >= 2
 
 
 @pytest.mark.parametrize("file", ["african_elephants_cmyk.jpg", "african_elephants_bw.jpg"])
