@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -61,15 +62,22 @@ def thumbnail(photo: bytes, record: Record) -> bytes:
     return buffer.getvalue()
 
 
+_PATIENT: Final = threading.Lock()
+"""Pillow's patience with truncated files is one switch for the whole process."""
+
+
 def _opened(photo: bytes) -> Image.Image:
     """Upright, small, RGB; of a file that breaks off what is there."""
-    ImageFile.LOAD_TRUNCATED_IMAGES = True
-    try:
-        with open_checked(photo) as image:
-            image.draft("RGB", (LONG_SIDE, LONG_SIDE))
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except GARBLED as error:
-        raise ValueError(f"It cannot be decoded: {error}") from error
+    with _PATIENT:
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        try:
+            with open_checked(photo) as image:
+                image.draft("RGB", (LONG_SIDE, LONG_SIDE))
+                upright = ImageOps.exif_transpose(image).convert("RGB")
+        except GARBLED as error:
+            raise ValueError(f"It cannot be decoded: {error}") from error
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
     upright.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
     return upright
 
