@@ -25,7 +25,7 @@ from benchmarks.cpu import ProcessesChanged
 from benchmarks.figures import machine_facts, spread
 from benchmarks.perf_analyzer import PerfAnalyzer, PerfAnalyzerError, obtain
 from benchmarks.photos import NoPhotos, PhotoSet
-from benchmarks.rounds import CLIENT, Run, Runner, Summary, WrongAnswers, summarise
+from benchmarks.rounds import CLIENT, Run, Runner, Summary, WrongAnswers, check_answered, summarise
 from benchmarks.serving_tax import ENOUGH, WARM_UP_S, together
 from benchmarks.stack import ROOT, WORKSHOP, Stack, StackError, running_stack, workshop
 from contract.options import Task
@@ -68,6 +68,7 @@ def measure(
     def runner(seconds: float) -> Runner:
         return Runner(tool, stack, seconds=seconds, concurrency=options.concurrency, task=task)
 
+    check_answered(stack.triton_grpc, photos.photos, task)
     runner(WARM_UP_S).run(stack.triton_grpc, photo_sets.write_input(folder / "warm-up.json", photos, 200))
     bounds: list[Bound] = []
     runs: list[Run] = []

@@ -23,7 +23,8 @@ GATEWAY_START_S = 30.0
 GATEWAY_STOP_S = 30.0
 """A little more than the gateway's own drain limit."""
 
-_CONFIG_NAMES = {"default": "", "dali": "cpu-dali"}
+_CONFIG_NAMES = {("default", "inline"): "", ("dali", "inline"): "cpu-dali", ("default", "models"): "cpu-models"}
+"""Decoder and where the networks run -> Triton's ``--model-config-name``."""
 
 
 def up(
@@ -35,6 +36,9 @@ def up(
         int, typer.Option(min=1, max=65533, help="Triton takes this port (HTTP) and the next two.")
     ] = 8000,
     preprocess: Annotated[str, typer.Option(help="Decoder: default (shrink-on-load) or dali.")] = "default",
+    networks: Annotated[
+        str, typer.Option(help="Networks: inline (in the process of `animals`) or models (each on its own).")
+    ] = "inline",
 ) -> None:
     """Start everything on loopback and stay until Ctrl-C.
 
@@ -42,14 +46,15 @@ def up(
 
     Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 a part died, 2 something on this machine is missing.
     """
-    if preprocess not in _CONFIG_NAMES:
-        raise typer.BadParameter(f"must be one of {', '.join(_CONFIG_NAMES)}", param_hint="--preprocess")
+    if (preprocess, networks) not in _CONFIG_NAMES:
+        known = ", ".join("/".join(pair) for pair in _CONFIG_NAMES)
+        raise typer.BadParameter(f"together they must be one of {known}", param_hint="--preprocess/--networks")
     triton = ServerOptions(
         repository=repository.resolve(),
         http_port=triton_port,
         grpc_port=triton_port + 1,
         metrics_port=triton_port + 2,
-        config_name=_CONFIG_NAMES[preprocess],
+        config_name=_CONFIG_NAMES[preprocess, networks],
         log_file=data / "log" / "triton.log",
         shm_prefix=f"bestiary-{os.getpid()}-",
     )

@@ -43,6 +43,15 @@ DETECTOR: Final = "detector"
 CLASSIFIER: Final = "classifier"
 ANIMALS: Final = "animals"
 
+DECODER: Final = "decoder"
+"""Parameter of ``animals`` in its configuration: who decodes, ``inline`` (itself) or ``preprocess``."""
+
+
+def network_file(network: str) -> str:
+    """Parameter of ``animals`` that names the ONNX file of a network it runs itself; absent, it calls the model."""
+    return f"{network}_file"
+
+
 PHOTO: Final = TensorSpec("PHOTO", "BYTES", (1,))
 """The encoded photo as it was uploaded: input of the public model. A client may send N of them as [N, 1]."""
 

@@ -1,21 +1,22 @@
 """Every ``config.pbtxt`` of the repository, from the tables in :mod:`contract.tensors`.
 
-``config.pbtxt`` is the ``cpu`` profile. ``configs/gpu.pbtxt`` and ``configs/cpu-dali.pbtxt`` (the cpu profile
-with DALI as its decoder) take its place under ``tritonserver --model-config-name``, and where one is absent
-``config.pbtxt`` counts.
+``config.pbtxt`` is the ``cpu`` profile. ``configs/gpu.pbtxt``, ``configs/cpu-dali.pbtxt`` (the cpu profile with
+DALI as its decoder) and ``configs/cpu-models.pbtxt`` (its networks as models of their own) take its place under
+``tritonserver --model-config-name``, and where one is absent ``config.pbtxt`` counts.
 The message types are Triton's own ``model_config.proto`` as shipped in ``tritonclient``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from contract import tensors
-from contract.tensors import MAX_BATCH, TensorSpec
+from contract.tensors import DECODER, MAX_BATCH, TensorSpec, network_file
 from export.layout import INT8_NAME, LABELS, gpu_config_path
 
 QUEUE_SIZE: Final = 256
@@ -32,8 +33,8 @@ PREFERRED_BATCHES: Final = (8, 16, 32)
 
 OPT_BATCH: Final = PREFERRED_BATCHES[0]
 
-DECODER: Final = "decoder"
-"""Parameter of ``animals`` that chooses who decodes (serving/models/animals.py)."""
+CPU_FILES: Final = MappingProxyType({tensors.CLASSIFIER: INT8_NAME, tensors.DETECTOR: "model.onnx"})
+"""Networks -> the files of theirs that the cpu profile serves."""
 
 _CPU = pb.ModelInstanceGroup.KIND_CPU
 _GPU = pb.ModelInstanceGroup.KIND_GPU
@@ -53,12 +54,13 @@ def all_configs(leaves: int, *, plan: bool = False) -> dict[str, pb.ModelConfig]
     return {
         f"{tensors.PREPROCESS}/config.pbtxt": preprocess(_CPU),
         f"{tensors.PREPROCESS}/configs/gpu.pbtxt": preprocess(_GPU),
-        f"{tensors.DETECTOR}/config.pbtxt": network_cpu(_detector()),
+        f"{tensors.DETECTOR}/config.pbtxt": network_cpu(_detector(), CPU_FILES[tensors.DETECTOR]),
         gpu_config_path(tensors.DETECTOR): (network_plan if plan else network_gpu)(_detector()),
-        f"{tensors.CLASSIFIER}/config.pbtxt": network_cpu(_classifier(leaves), INT8_NAME),
+        f"{tensors.CLASSIFIER}/config.pbtxt": network_cpu(_classifier(leaves), CPU_FILES[tensors.CLASSIFIER]),
         gpu_config_path(tensors.CLASSIFIER): (network_plan if plan else network_gpu)(_classifier(leaves)),
-        f"{tensors.ANIMALS}/config.pbtxt": animals("inline"),
-        f"{tensors.ANIMALS}/configs/cpu-dali.pbtxt": animals(tensors.PREPROCESS),
+        f"{tensors.ANIMALS}/config.pbtxt": animals("inline", CPU_FILES),
+        f"{tensors.ANIMALS}/configs/cpu-dali.pbtxt": animals(tensors.PREPROCESS, CPU_FILES),
+        f"{tensors.ANIMALS}/configs/cpu-models.pbtxt": animals("inline"),
         f"{tensors.ANIMALS}/configs/gpu.pbtxt": animals(tensors.PREPROCESS),
     }
 
@@ -73,7 +75,7 @@ def preprocess(kind: int) -> pb.ModelConfig:
     return config
 
 
-def network_cpu(config: pb.ModelConfig, file: str = "") -> pb.ModelConfig:
+def network_cpu(config: pb.ModelConfig, file: str) -> pb.ModelConfig:
     """ONNX Runtime with one thread an instance: two photos at once beat one photo on two threads."""
     config.backend = "onnxruntime"
     config.default_model_filename = file
@@ -108,14 +110,19 @@ def network_plan(config: pb.ModelConfig) -> pb.ModelConfig:
     return config
 
 
-def animals(decoder: str) -> pb.ModelConfig:
-    """The public model. Its instances decode and then wait for the networks, so there are more of them than cores.
+def animals(decoder: str, files: Mapping[str, str] = MappingProxyType({})) -> pb.ModelConfig:
+    """The public model.
 
     ``decoder``: ``inline`` (shrink-on-load in its own process) or the model ``preprocess``.
+    ``files``: networks that it runs in its own process -> their ONNX files; it calls the others as models.
+    Instances that only call others wait a lot and are more; with three on two cores one is ready whenever another
+    waits for Triton (docs/decisions/0013-networks-in-the-pipeline.md).
     """
     config = _model(tensors.ANIMALS, "python", tensors.ANIMALS_INPUTS, tensors.ANIMALS_OUTPUTS)
     config.parameters[DECODER].string_value = decoder
-    config.instance_group.add(count=4, kind=_CPU)
+    for network, file in files.items():
+        config.parameters[network_file(network)].string_value = file
+    config.instance_group.add(count=3 if files else 4, kind=_CPU)
     _batch(config)
     return config
 

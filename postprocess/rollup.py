@@ -46,8 +46,10 @@ class RollUp:
         self._rank_starts = np.cumsum([0, *sizes])
         self._group_of_leaf = [of[self._species_of_leaf] for of in self._group_of_species.values()]
 
-    def answer(self, leaves: Floats, sure_from: Threshold, empty_from: Threshold) -> tuple[Ints, Floats]:
-        """The taxon for each row of leaf probabilities FP32 [N, leaves].
+    def answer(
+        self, leaves: Floats, sure_from: Threshold, empty_from: Threshold, sums: Floats | None = None
+    ) -> tuple[Ints, Floats]:
+        """The taxon for each row of leaf probabilities FP32 [N, leaves]; ``sums``: theirs by species, where known.
 
         Returns INT32 [N, 2], a leaf and a :class:`contract.taxonomy.Depth` as ``contract.tensors.TAXON`` has
         them, and its probability FP32 [N]. The rule:
@@ -63,7 +65,7 @@ class RollUp:
         be sure, so a higher ``sure_from`` answers the same taxon or one that contains it; below 0.5 the best
         genus need not be that of the best species.
         """
-        species = self._sums.of(leaves)
+        species = self._sums.of(leaves) if sums is None else sums
         animals, none = species[:, :-1], species[:, -1]
         groups = np.add.reduceat(species[:, self._members], self._starts, axis=1)
         best = np.empty((len(leaves), len(NARROWEST_FIRST)), np.float32)
@@ -93,15 +95,15 @@ class RollUp:
             best = groups[self._rank_starts[place - 1] : self._rank_starts[place]].argmax()
         return np.equal(of, best)
 
-    def alternatives(self, leaves: Floats, alternatives_from: float) -> Ints:
-        """The conformal set of each row of FP32 [N, leaves], as ``contract.tensors.ALTERNATIVES`` has it.
+    def alternatives(self, leaves: Floats, alternatives_from: float, sums: Floats | None = None) -> Ints:
+        """The conformal set of each row of FP32 [N, leaves] (``sums`` as above), as ``contract.tensors.ALTERNATIVES`` has it.
 
         In it are the species that have ``alternatives_from`` or more, ``no_animal`` among them, and always the
         best one. Returns INT32 [N, 3]: the size; if it is more than ``TOP_K`` the narrowest taxon that holds
         the whole set as its likeliest leaf and its depth (UNKNOWN where ``no_animal`` is in the set), otherwise
         ``NO_SPECIES`` and UNKNOWN.
         """
-        species = self._sums.of(leaves)
+        species = self._sums.of(leaves) if sums is None else sums
         chosen = species >= alternatives_from
         result = np.full((len(leaves), 3), NO_SPECIES, np.int32)
         result[:, 0] = np.maximum(chosen.sum(axis=1), 1)

@@ -34,17 +34,16 @@ class SpeciesRanking:
         self._names = np.array([name.encode() for name in taxonomy.species_names], dtype=object)
         self._species = np.asarray(taxonomy.species_of_leaf)
 
-    def rank(self, leaves: Floats) -> tuple[Ints, Floats, npt.NDArray[np.object_]]:
-        """The best ``TOP_K`` species for leaf probabilities [N, leaves].
+    def rank(self, leaves: Floats, sums: Floats | None = None) -> tuple[Ints, Floats, npt.NDArray[np.object_]]:
+        """The best ``TOP_K`` species for leaf probabilities [N, leaves]; ``sums``: theirs by species, where known.
 
         Returns ids INT32 [N, TOP_K] (the likeliest leaf of each species), scores FP32 [N, TOP_K]
         (sum over the leaves, at most 1) and names BYTES [N, TOP_K].
         """
-        scores = self._sums.of(leaves)
-        best = np.argpartition(-scores, TOP_K, axis=1)[:, :TOP_K]
-        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-        best = np.take_along_axis(best, order, axis=1)
-        inside = self._species[None, None, :] == best[:, :, None]
-        ids = np.where(inside, leaves[:, None, :], -1.0).argmax(axis=2).astype(np.int32)
-        top = np.minimum(np.take_along_axis(scores, best, axis=1), np.float32(1))
-        return ids, top, self._names[best]
+        sums = self._sums.of(leaves) if sums is None else sums
+        rows = np.arange(len(sums))[:, None]
+        best = np.argpartition(sums, -TOP_K, axis=1)[:, -TOP_K:]
+        best = best[rows, np.argsort(-sums[rows, best], axis=1, kind="stable")]
+        inside = self._species == best[:, :, None]
+        ids = np.where(inside, leaves[:, None, :], np.float32(-1)).argmax(axis=2).astype(np.int32)
+        return ids, np.minimum(sums[rows, best], np.float32(1)), self._names[best]

@@ -8,21 +8,24 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from contract.tensors import ANIMALS, PREPROCESS
+from contract.tensors import ANIMALS, DECODER, PREPROCESS, network_file
 
 
 def models_to_load(repository: Path, config_name: str) -> tuple[str, ...]:
-    """Names of the models that this profile uses: all of them, but ``preprocess`` only where ``animals`` asks it.
+    """Names of the models that this profile uses: all but those whose work ``animals`` does itself.
 
-    So DALI need not be installed where photos are decoded without it.
+    So DALI need not be installed where photos are decoded without it, and no network is loaded twice.
     """
     names = sorted(folder.name for folder in repository.iterdir() if folder.is_dir())
     try:
         config = _config(repository / ANIMALS, config_name)
     except _UNREADABLE:
         return tuple(names)  # Triton itself says what is wrong with it
-    inline = config.parameters["decoder"].string_value == "inline"
-    return tuple(name for name in names if not (inline and name == PREPROCESS))
+    parameters = config.parameters
+    inline = {name for name in names if network_file(name) in parameters}
+    if DECODER in parameters and parameters[DECODER].string_value == "inline":
+        inline.add(PREPROCESS)
+    return tuple(name for name in names if name not in inline)
 
 
 def needs_completion(repository: Path, config_name: str) -> bool:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import triton_python_backend_utils as pb_utils  # only inside Triton's stub process
 
 from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME, identity_of
 from contract.options import Options, OptionsError, read_options
 from contract.taxonomy import parse_taxonomy
-from contract.tensors import PHOTO
-from serving.models.decoding import Decoder, InlineDecoder, ModelCallError, PreprocessDecoder
+from contract.tensors import DECODER, PHOTO, network_file
+from serving.models.decoding import Call, Decoder, InlineDecoder, ModelCallError, PreprocessDecoder
 from serving.models.naming import Naming
+from serving.models.networks import InlineNetworks
 from serving.models.pipeline import Pipeline
-from serving.models.replies import Replies
-
-DECODER: Final = "decoder"
-"""Parameter of the model's configuration: ``inline`` (default) or ``preprocess``."""
+from serving.models.replies import Blanks, Replies
 
 
 class TritonPythonModel:
@@ -34,11 +32,18 @@ class TritonPythonModel:
         self._versions: dict[str, int] = release["models"]
         self._identity = identity_of(release["name"], manifest).encode()
         thresholds: dict[str, float] = release["thresholds"]
+        self._blanks = Blanks()
         self._naming = Naming(taxonomy, thresholds)
         parameters = json.loads(args["model_config"]).get("parameters", {})
         inline = parameters.get(DECODER, {}).get("string_value", "inline") == "inline"
         decoder: Decoder = InlineDecoder() if inline else PreprocessDecoder(self._call)
-        self._pipeline = Pipeline(self._call, decoder, len(taxonomy), thresholds["detect_from"], thresholds["overlap"])
+        files = {
+            model: folder.parents[1] / model / str(version) / parameters[key]["string_value"]
+            for model, version in self._versions.items()
+            if (key := network_file(model)) in parameters
+        }
+        call: Call = InlineNetworks(files, self._call) if files else self._call
+        self._pipeline = Pipeline(call, decoder, len(taxonomy), thresholds["detect_from"], thresholds["overlap"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Input PHOTO BYTES [B, 1] per request, parameters as in ``contract.options``; outputs as in
@@ -65,10 +70,9 @@ class TritonPythonModel:
             found, spans = self._pipeline.run(photos, options)
         except ModelCallError as error:
             return [pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error))) for _ in requests]
-        wanted = {name for request in requests for name in request.requested_output_names()}
-        replies = Replies(found, spans, self._identity, wanted)
+        replies = Replies(found, spans, self._identity, requests, self._blanks)
         replies.name(found, self._naming)
-        return replies.split(requests, [len(photos) for photos in inputs])
+        return replies.split([len(photos) for photos in inputs])
 
     def _call(self, model: str, inputs: Mapping[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
         request = pb_utils.InferenceRequest(

@@ -13,7 +13,7 @@ from contract.options import Options
 from contract.taxonomy import Depth, Taxonomy
 from contract.tensors import NO_SPECIES, TOP_K
 from postprocess.rollup import RollUp
-from postprocess.species import SpeciesRanking
+from postprocess.species import SpeciesRanking, SpeciesSums
 from serving.models.pipeline import Found
 
 Floats = npt.NDArray[np.float32]
@@ -40,19 +40,23 @@ class Naming:
     """Names by one release's taxonomy and thresholds (``contract.release.Thresholds`` by field name)."""
 
     def __init__(self, taxonomy: Taxonomy, thresholds: dict[str, float]) -> None:
+        self._sums = SpeciesSums(taxonomy)
         self._ranking = SpeciesRanking(taxonomy)
         self._rollup = RollUp(taxonomy)
         self._thresholds = thresholds
 
     def of_photos(self, photos: Sequence[Found]) -> Names:
         """Names of whole photos. What the detector says of a photo counts too, where it was asked."""
-        names = _nothing(len(photos))
         named = [row for row, photo in enumerate(photos) if photo.leaves is not None]
+        names = _nothing(len(photos)) if len(named) < len(photos) else None
         if named:
-            leaves = np.stack([photo.leaves for row in named if (photo := photos[row]).leaves is not None])
-            options = [photos[row].options for row in named]
-            for whole, part in zip(_fields(names), _fields(self._names(leaves, options)), strict=True):
-                whole[named] = part
+            leaves = np.stack([photo.leaves for photo in photos if photo.leaves is not None])
+            part = self._names(leaves, [photos[row].options for row in named])
+            if names is None:
+                names = part
+            else:
+                for whole, some in zip(_fields(names), _fields(part), strict=True):
+                    whole[named] = some
         for row, photo in enumerate(photos):
             if photo.opened.scene is not None:
                 self._hear_detector(photo, names.taxon[row], names.taxon_score[row : row + 1])
@@ -69,9 +73,10 @@ class Naming:
     def _names(self, leaves: Floats, options: Sequence[Options]) -> Names:
         sure_from = self._each("sure_from", [one.sure_from for one in options])
         empty_from = self._each("empty_from", [one.empty_from for one in options])
-        ids, scores, names = self._ranking.rank(leaves)
-        taxon, taxon_score = self._rollup.answer(leaves, sure_from, empty_from)
-        alternatives = self._rollup.alternatives(leaves, self._thresholds["alternatives_from"])
+        sums = self._sums.of(leaves)
+        ids, scores, names = self._ranking.rank(leaves, sums)
+        taxon, taxon_score = self._rollup.answer(leaves, sure_from, empty_from, sums)
+        alternatives = self._rollup.alternatives(leaves, self._thresholds["alternatives_from"], sums)
         return Names(ids, scores, names, taxon, taxon_score, alternatives)
 
     def _each(self, name: str, asked: Sequence[float | None]) -> Floats:

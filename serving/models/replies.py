@@ -16,20 +16,36 @@ from serving.models.pipeline import Found, Spans
 _DTYPES = {"FP32": np.float32, "INT32": np.int32, "BYTES": np.object_}
 
 
-class Replies:
-    """Output tensors for a batch; only those that some request wants are made."""
+class Blanks:
+    """What each output holds where nothing was found or asked for, for a batch of any size; made once, never written.
 
-    def __init__(self, found: Sequence[Found], spans: Spans, release: bytes, wanted: set[str]) -> None:
-        self._all = {
-            spec.name: np.full((len(found), *spec.shape), _nothing(spec), _DTYPES[spec.datatype])
+    A batch copies only the outputs that it has something to say in.
+    """
+
+    def __init__(self) -> None:
+        self.by_name = {
+            spec.name: np.full((tensors.MAX_BATCH, *spec.shape), _nothing(spec), _DTYPES[spec.datatype])
             for spec in tensors.ANIMALS_OUTPUTS
-            if spec.name in wanted
         }
+        for blank in self.by_name.values():
+            blank.flags.writeable = False
+
+
+class Replies:
+    """Output tensors for a batch of at most ``MAX_BATCH`` photos; only those that some request wants are made."""
+
+    def __init__(
+        self, found: Sequence[Found], spans: Spans, release: bytes, requests: Sequence[Any], blanks: Blanks
+    ) -> None:
+        self._requested = [request.requested_output_names() for request in requests]
+        wanted = {name for names in self._requested for name in names}
+        self._all = {name: blank[: len(found)] for name, blank in blanks.by_name.items() if name in wanted}
         self._set(tensors.RELEASE, slice(None), release)
         self._set(tensors.TIMINGS_MS, slice(None), (spans.decode, spans.detect, spans.classify, spans.total))
+        self._set(tensors.STATUS, slice(None), np.array([one.opened.status for one in found], np.int32))
+        sizes = np.array([(one.opened.width, one.opened.height) for one in found], np.int32)
+        self._set(tensors.IMAGE_WIDTH_HEIGHT, slice(None), sizes)
         for row, one in enumerate(found):
-            self._set(tensors.STATUS, row, one.opened.status)
-            self._set(tensors.IMAGE_WIDTH_HEIGHT, row, (one.opened.width, one.opened.height))
             if one.opened.status.answered and one.options.tasks is not Task.SPECIES:
                 count = len(one.boxes)
                 self._set(tensors.COUNT, row, count)
@@ -59,22 +75,22 @@ class Replies:
             self._set(spec, where, value)
 
     def _set(self, spec: tensors.TensorSpec, where: Any, value: Any) -> None:
-        if spec.name in self._all:
-            tensor = self._all[spec.name]
-            tensor[where] = value.reshape(tensor[where].shape) if isinstance(value, np.ndarray) else value
+        tensor = self._all.get(spec.name)
+        if tensor is None:
+            return
+        if not tensor.flags.writeable:
+            tensor = self._all[spec.name] = tensor.copy()
+        tensor[where] = value.reshape(tensor[where].shape) if isinstance(value, np.ndarray) else value
 
-    def split(self, requests: Sequence[Any], counts: Sequence[int]) -> list[Any]:
+    def split(self, counts: Sequence[int]) -> list[Any]:
         """One response per request with the outputs that it asked for, ``counts`` rows each, in order."""
-        ends = np.cumsum(counts)
-        return [
-            pb_utils.InferenceResponse(
-                output_tensors=[
-                    pb_utils.Tensor(name, self._all[name][end - count : end])
-                    for name in request.requested_output_names()
-                ]
-            )
-            for request, count, end in zip(requests, counts, ends, strict=True)
-        ]
+        responses, start = [], 0
+        for names, count in zip(self._requested, counts, strict=True):
+            rows = slice(start, start + count)
+            outputs = [pb_utils.Tensor(name, self._all[name][rows]) for name in names]
+            responses.append(pb_utils.InferenceResponse(output_tensors=outputs))
+            start += count
+        return responses
 
 
 def _nothing(spec: tensors.TensorSpec) -> Any:

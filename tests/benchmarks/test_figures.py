@@ -7,8 +7,7 @@ import pytest
 from benchmarks.bound import Bound
 from benchmarks.figures import median, percentile, spread
 from benchmarks.perf_analyzer import Report
-from benchmarks.rounds import Batches, Run, WrongAnswers, check_decoded, difference, summarise
-from contract.options import Task
+from benchmarks.rounds import Batches, Run, difference, summarise
 
 
 def test_a_percentile_is_a_sample_that_was_measured() -> None:
@@ -56,14 +55,3 @@ def test_only_what_triton_counted_in_between_counts() -> None:
     before = {"animals": Batches(10, 10)}
     after = {"animals": Batches(30, 20), "classifier": Batches(5, 5)}
     assert difference(before, after) == {"animals": Batches(20, 10), "classifier": Batches(5, 5)}
-
-
-@pytest.mark.parametrize(
-    ("task", "network"), [(Task.SPECIES, "classifier"), (Task.COUNT, "detector"), (Task.FULL, "detector")]
-)
-def test_a_run_whose_photos_did_not_decode_is_no_measurement(task: Task, network: str) -> None:
-    check_decoded({"animals": Batches(20, 10), network: Batches(20, 5)}, task)
-    with pytest.raises(WrongAnswers):
-        check_decoded({"animals": Batches(20, 10), network: Batches(19, 5)}, task)
-    with pytest.raises(WrongAnswers):
-        check_decoded({"animals": Batches(0, 0), network: Batches(0, 0)}, task)

@@ -1,15 +1,19 @@
-"""Photos of different requests share executions of the models."""
+"""Photos of different requests share executions, wherever the networks run."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc as over_grpc
 
-from tests.support.stack import Stack
+from tests.support.photos import two_cats
+from tests.support.stack import Stack, running_stack
 
 REQUESTS = 96
 CONCURRENCY = 24
@@ -20,8 +24,33 @@ def statistics(client: over_grpc.InferenceServerClient, model: str) -> tuple[int
     return found.inference_count, found.execution_count
 
 
-@pytest.mark.parametrize("model", ["animals", "detector", "classifier"])
-def test_requests_of_different_lengths_are_batched(stack: Stack, cat: bytes, model: str) -> None:
+@pytest.fixture(scope="module")
+def models_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The networks as models of their own, as Triton's image serves them."""
+    with running_stack(tmp_path_factory.mktemp("models"), "--networks", "models") as running:
+        yield running
+
+
+def test_requests_of_different_lengths_are_batched(stack: Stack, cat: bytes) -> None:
+    check_batches(stack, cat, "animals")
+
+
+@pytest.mark.parametrize("model", ["detector", "classifier"])
+def test_networks_that_are_models_batch_too(models_stack: Stack, cat: bytes, model: str) -> None:
+    check_batches(models_stack, cat, model)
+
+
+def test_both_ways_answer_the_same(stack: Stack, models_stack: Stack, cat_path: Path) -> None:
+    photo = two_cats(cat_path)
+    answers = []
+    for running in (stack, models_stack):
+        record = httpx.post(f"{running.url}/v1/classifications", content=photo, timeout=60).json()
+        answers.append({part: record[part] for part in ("count", "counts", "boxes", "taxon", "species")})
+    assert answers[0]["count"] == 2
+    assert answers[0] == answers[1]
+
+
+def check_batches(stack: Stack, cat: bytes, model: str) -> None:
     with over_grpc.InferenceServerClient(stack.triton_grpc) as client:
         before = statistics(client, model)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from serving.repository import models_to_load, needs_completion
 from tests.support.stack import ROOT
 
@@ -12,15 +14,21 @@ REPOSITORY = ROOT / "model_repository"
 
 
 def test_the_shipped_repository_is_whole_in_every_profile() -> None:
-    for name in ("", "cpu-dali", "gpu"):
+    for name in ("", "cpu-dali", "cpu-models", "gpu"):
         assert not needs_completion(REPOSITORY, name)
 
 
-def test_dali_is_loaded_only_where_it_decodes() -> None:
-    networks = ("animals", "classifier", "detector")
-    assert models_to_load(REPOSITORY, "") == networks
-    for name in ("cpu-dali", "gpu"):
-        assert models_to_load(REPOSITORY, name) == (*networks, "preprocess")
+@pytest.mark.parametrize(
+    ("name", "models"),
+    [
+        ("", ("animals",)),
+        ("cpu-dali", ("animals", "preprocess")),
+        ("cpu-models", ("animals", "classifier", "detector")),
+        ("gpu", ("animals", "classifier", "detector", "preprocess")),
+    ],
+)
+def test_what_animals_does_itself_is_not_loaded_beside_it(name: str, models: tuple[str, ...]) -> None:
+    assert models_to_load(REPOSITORY, name) == models
 
 
 def test_what_cannot_be_read_is_left_to_triton(tmp_path: Path) -> None:
@@ -34,8 +42,8 @@ def test_a_silent_or_broken_configuration_is_left_to_triton(tmp_path: Path) -> N
     shutil.copytree(REPOSITORY, copy)
     config = copy / "classifier" / "config.pbtxt"
     config.write_text('backend: "onnxruntime"\n')
-    assert needs_completion(copy, "")
+    assert needs_completion(copy, "cpu-models")
     config.write_text("{ not protobuf")
-    assert needs_completion(copy, "")
+    assert needs_completion(copy, "cpu-models")
     config.unlink()
-    assert needs_completion(copy, "")
+    assert needs_completion(copy, "cpu-models")
