@@ -96,7 +96,8 @@ class RollUp:
         return np.equal(of, best)
 
     def alternatives(self, leaves: Floats, alternatives_from: float, sums: Floats | None = None) -> Ints:
-        """The conformal set of each row of FP32 [N, leaves] (``sums`` as above), as ``contract.tensors.ALTERNATIVES`` has it.
+        """The conformal set of each row of FP32 [N, leaves], as ``contract.tensors.ALTERNATIVES`` has it; ``sums`` as
+        above.
 
         In it are the species that have ``alternatives_from`` or more, ``no_animal`` among them, and always the
         best one. Returns INT32 [N, 3]: the size; if it is more than ``TOP_K`` the narrowest taxon that holds

@@ -47,19 +47,24 @@ class Naming:
 
     def of_photos(self, photos: Sequence[Found]) -> Names:
         """Names of whole photos. What the detector says of a photo counts too, where it was asked."""
-        named = [row for row, photo in enumerate(photos) if photo.leaves is not None]
-        names = _nothing(len(photos)) if len(named) < len(photos) else None
-        if named:
-            leaves = np.stack([photo.leaves for photo in photos if photo.leaves is not None])
-            part = self._names(leaves, [photos[row].options for row in named])
-            if names is None:
-                names = part
-            else:
-                for whole, some in zip(_fields(names), _fields(part), strict=True):
-                    whole[named] = some
+        names = self._whole(photos)
         for row, photo in enumerate(photos):
             if photo.opened.scene is not None:
                 self._hear_detector(photo, names.taxon[row], names.taxon_score[row : row + 1])
+        return names
+
+    def _whole(self, photos: Sequence[Found]) -> Names:
+        """Names by the classifier alone; nothing for a photo that it was not asked about."""
+        named = [row for row, photo in enumerate(photos) if photo.leaves is not None]
+        if not named:
+            return _nothing(len(photos))
+        leaves = np.stack([photo.leaves for photo in photos if photo.leaves is not None])
+        part = self._names(leaves, [photos[row].options for row in named])
+        if len(named) == len(photos):
+            return part
+        names = _nothing(len(photos))
+        for whole, some in zip(_fields(names), _fields(part), strict=True):
+            whole[named] = some
         return names
 
     def of_boxes(self, leaves: Floats, options: Options) -> Names:

@@ -39,10 +39,10 @@ def test_what_it_does_not_have_it_hands_on(networks: InlineNetworks) -> None:
 
 
 def test_a_failed_run_names_its_network(networks: InlineNetworks) -> None:
-    with pytest.raises(ModelCallError, match="^classifier: "):
+    with pytest.raises(ModelCallError, match=r"^classifier: "):
         networks("classifier", {"IMAGE": PICTURES[:, :5]}, ("PROBABILITIES",))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="absent.onnx"):
+    with pytest.raises(Exception, match=r"absent\.onnx"):
         InlineNetworks({"classifier": tmp_path / "absent.onnx"}, refuse)
