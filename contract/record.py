@@ -136,12 +136,21 @@ class Timings(_Frozen):
     total: float = Field(description="From the last byte received to the record.")
 
 
+LOCAL_OWNER: Final = "local"
+"""Owner of what arrives without credentials, on loopback."""
+
+MAX_OWNER: Final = 200
+
+
 class Record(_Frozen):
     """One photo's result. ``id`` is time-ordered and gives the partition (see contract.ids)."""
 
     schema_version: int = SCHEMA_VERSION
     id: UUID
     received_at: datetime
+    owner: str = Field(
+        default=LOCAL_OWNER, max_length=MAX_OWNER, description="Who sent the photo; nobody else reads the record."
+    )
     status: RecordStatus = RecordStatus.COMPLETE
     tasks: Task = Field(default=Task.SPECIES, description="What was asked: `species`, `count` or `full`.")
     verdict: Verdict

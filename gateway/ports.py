@@ -131,7 +131,7 @@ class BlobStore(Protocol):
 @dataclass(frozen=True, slots=True)
 class ListQuery:
     """Which records to list, newest first. ``since`` is inclusive, ``until`` exclusive, both by upload time, UTC.
-    ``species`` matches the common name of the whole-photo best species."""
+    ``species`` matches the common name of the whole-photo best species. ``owner`` '' is every owner's."""
 
     limit: int
     page_token: str = ""
@@ -139,6 +139,16 @@ class ListQuery:
     verdict: str = ""
     since: datetime | None = None
     until: datetime | None = None
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """Records of one UTC day, ``2026-11-22``, of one whole-photo best species ('' where there is none)."""
+
+    day: str
+    species: str
+    records: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +172,11 @@ class ResultStore(Protocol):
 
     async def list(self, query: ListQuery) -> Page:
         """Newest first. Raises InvalidRequest on a garbled page token, StorageUnavailable."""
+        ...
+
+    async def counts_by_day(self, since: datetime, until: datetime, *, owner: str = "") -> tuple[DayCount, ...]:
+        """Records by day and species, ordered by both, of uploads from ``since`` on and before ``until`` (UTC).
+        Raises StorageUnavailable."""
         ...
 
     async def close(self) -> None:
