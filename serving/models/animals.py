@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,6 +45,7 @@ class TritonPythonModel:
         }
         call: Call = InlineNetworks(files, self._call) if files else self._call
         self._pipeline = Pipeline(call, decoder, len(taxonomy), thresholds["detect_from"], thresholds["overlap"])
+        gc.freeze()  # what is loaded by now stays: no collection need walk it while photos wait
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Input PHOTO BYTES [B, 1] per request, parameters as in ``contract.options``; outputs as in
