@@ -74,7 +74,7 @@ def workshop(purpose: str) -> Iterator[Path]:
 def running_stack(data: Path, *arguments: str) -> Iterator[Stack]:
     """Start a stack that keeps everything in ``data``, wait until it is ready, end it. ``arguments``: more options of
     ``bestiary up``. Raises StackError."""
-    base = _free_ports(5)
+    base = free_ports(5)
     command = [sys.executable, "-m", "cli", "up", "--data", str(data)]
     command += ["--http-port", str(base), "--grpc-port", str(base + 1), "--triton-port", str(base + 2), *arguments]
     with (data / "up.log").open("wb") as log:
@@ -115,7 +115,7 @@ def _ready(stack: Stack) -> bool:
         return False
 
 
-def _free_ports(number: int) -> int:
+def free_ports(number: int) -> int:
     """First of ``number`` ports in a row that are free on loopback."""
     for _ in range(200):
         with ExitStack() as held:

@@ -1,0 +1,1 @@
+"""Faults under load, and whether what was acknowledged is kept: ``python -m benchmarks.chaos``."""
