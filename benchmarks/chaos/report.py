@@ -75,8 +75,8 @@ def print_report(
     lost_reads = sum(call.code == "not_found" for call in reads)
     console.print(
         f"{len(struck)} faults. {verdict.acknowledged} photos acknowledged (durable): {len(verdict.missing)} records "
-        f"missing, {len(verdict.doubled)} doubled, {len(verdict.changed)} about another photo; {verdict.unasked} more are "
-        f"stored whose caller got no answer.\n{len(reads)} reads of acknowledged records, {lost_reads} found nothing. "
+        f"missing, {len(verdict.doubled)} doubled, {len(verdict.changed)} about another photo; "
+        f"{verdict.unasked} more are stored whose caller got no answer.\n{len(reads)} reads of acknowledged records, {lost_reads} found nothing. "
         f"{untyped} failures untyped.",
         highlight=False,
     )
