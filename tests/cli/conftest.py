@@ -192,7 +192,13 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
         command = [sys.executable, "-m", "cli", *map(str, arguments)]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, preexec_fn=_heed_ctrl_c
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            preexec_fn=_heed_ctrl_c,  # noqa: PLW1509
         )
         processes.append(process)
         return process
