@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -177,6 +178,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "FORCE_COLOR": "1", "PYTHONWARNINGS": "error"}
 
 
+def _heed_ctrl_c() -> None:
+    """A shell's background jobs ignore SIGINT, and so would what is started from tests in one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start ``bestiary ARGUMENTS...`` without waiting for it."""
@@ -185,7 +191,15 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
     def begin(*arguments: object) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "cli", *map(str, arguments)]
         pipe = subprocess.PIPE
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=pipe)
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            preexec_fn=_heed_ctrl_c,  # noqa: PLW1509
+        )
         processes.append(process)
         return process
 
