@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from gateway.auth.certificates import CertificateAuthenticator
 from gateway.auth.principal import LOCAL, Credentials, Kind, Principal, Scope, checked
 from gateway.errors import Forbidden, Unauthenticated
 from gateway.ports import Authenticator
@@ -32,6 +33,16 @@ class Guard:
 
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
         self._authenticators = authenticators
+
+    @property
+    def open(self) -> bool:
+        """Whether callers without credentials are let in."""
+        return any(isinstance(one, OpenAuthenticator) for one in self._authenticators)
+
+    @property
+    def certificates(self) -> bool:
+        """Whether a client certificate may say who calls."""
+        return any(isinstance(one, CertificateAuthenticator) for one in self._authenticators)
 
     async def authenticate(self, credentials: Credentials) -> Principal:
         """The caller. Raises Unauthenticated with the challenges of all that is configured, NotReady."""
