@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
 import uvloop
@@ -10,6 +9,8 @@ from pydantic import ValidationError
 
 from contract.manifest import MANIFEST_NAME
 from gateway.errors import BestiaryError
+from gateway.redaction import open_log
+from gateway.secrets import resolve
 from gateway.server import serve
 from gateway.settings import Settings
 
@@ -23,12 +24,8 @@ def main() -> int:
         print(f"gateway: BESTIARY_{str(first['loc'][0]).upper()}: {first['msg']}.", file=sys.stderr)
         return 2
     try:
-        logging.basicConfig(
-            level=settings.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-            stream=sys.stderr,
-        )
-        uvloop.run(serve(settings))
+        open_log(settings.log_level)
+        uvloop.run(serve(resolve(settings)))
     except ValidationError as error:
         manifest = settings.release_dir / MANIFEST_NAME
         print(

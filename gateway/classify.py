@@ -14,7 +14,7 @@ from contract.answer import Answer, AnswerReader, ContractBroken
 from contract.ids import new_id
 from contract.options import DEFAULTS, Options
 from contract.photo_status import PhotoError, PhotoStatus
-from contract.record import AckLevel, Photo, Record, RecordStatus, Timings
+from contract.record import LOCAL_OWNER, AckLevel, Photo, Record, RecordStatus, Timings
 from gateway.errors import BestiaryError, DeadlineExceeded, ModelFailed, PhotoRejected
 from gateway.ports import BlobStore, Clock, Inference, Journal, ModelServer, PhotoInspector, StagedBlob
 
@@ -39,6 +39,8 @@ class Request:
     options: Options = DEFAULTS
     keep_location: bool = False
     """Whether the GPS position in the photo's EXIF goes into the record."""
+    owner: str = LOCAL_OWNER
+    """Whose record it becomes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class Classifier:
             location=facts.location if request.keep_location else None,
         )
         triton_s, total_s = inferred - started, self._clock.monotonic() - started
-        record = _record(received_at, request.options, answer, photo, triton_s, total_s)
+        record = _record(received_at, request, answer, photo, triton_s, total_s)
         await self._keep(staged, record, request.ack)
         return Outcome(record, inference)
 
@@ -175,14 +177,15 @@ class Classifier:
 
 
 def _record(
-    received_at: datetime, options: Options, answer: Answer, photo: Photo, triton_s: float, total_s: float
+    received_at: datetime, request: Request, answer: Answer, photo: Photo, triton_s: float, total_s: float
 ) -> Record:
     timings = answer.timings_ms
     return Record(
         id=new_id(int(received_at.timestamp() * 1000)),
         received_at=received_at,
         status=RecordStatus.PARTIAL if answer.status is PhotoStatus.PARTIAL else RecordStatus.COMPLETE,
-        tasks=options.tasks,
+        owner=request.owner,
+        tasks=request.options.tasks,
         verdict=answer.verdict,
         taxon=answer.taxon,
         species=answer.species,

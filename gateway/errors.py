@@ -5,8 +5,11 @@
      │    ├── PhotoRejected       this photo cannot be used; carries its PhotoStatus
      │    ├── InvalidRequest      a parameter, a tensor or a header is wrong
      │    ├── RecordNotFound      no record (or photo) with this id
-     │    └── NotExposed          the operation exists elsewhere but not here (model control)
+     │    ├── NotExposed          the operation exists elsewhere but not here (model control)
+     │    ├── Unauthenticated     no credentials, or none that hold; carries the challenge
+     │    └── Forbidden           the credentials hold and do not allow this
      ├── DeadlineExceeded         the caller's time ran out before there was an answer
+     ├── QuotaExceeded            the caller's own share is used up; retry after ``retry_after_s``
      └── ServiceError             our side; retry after ``retry_after_s``
           ├── Overloaded          no room right now
           ├── NotReady            starting, or shutting down
@@ -78,10 +81,37 @@ class NotExposed(CallerError):
     code = "not_exposed"
 
 
+class Unauthenticated(CallerError):
+    """Nobody knows the caller. ``challenge`` is the value of ``WWW-Authenticate`` (RFC 9110, 11.6.1), '' for none."""
+
+    code = "unauthenticated"
+
+    def __init__(self, message: str, *, challenge: str = "") -> None:
+        super().__init__(message)
+        self.challenge = challenge
+
+
+class Forbidden(CallerError):
+    """The caller is known and may not do this. ``challenge`` as for :class:`Unauthenticated`."""
+
+    code = "forbidden"
+
+    def __init__(self, message: str, *, challenge: str = "") -> None:
+        super().__init__(message)
+        self.challenge = challenge
+
+
 class DeadlineExceeded(BestiaryError):
     """The caller's deadline passed."""
 
     code = "deadline_exceeded"
+    retryable = True
+
+
+class QuotaExceeded(BestiaryError):
+    """The caller has used up its own share; others are still served."""
+
+    code = "quota_exceeded"
     retryable = True
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from contract.options import DEFAULTS, Options
 from contract.record import Camera, Location, Record
+from gateway.auth.principal import Credentials, Principal
 
 
 class Clock(Protocol):
@@ -75,6 +76,26 @@ class Inference:
     ``Task.SPECIES``."""
 
     tensors: Mapping[str, bytes]
+
+
+class Authenticator(Protocol):
+    """Knows callers by one kind of credentials: bearer token, API key, client certificate, or none at all."""
+
+    @property
+    def challenge(self) -> str:
+        """What a caller without credentials is told in ``WWW-Authenticate``; '' where HTTP has no word for it."""
+        ...
+
+    async def authenticate(self, credentials: Credentials) -> Principal | None:
+        """Whose credentials these are; None if they are not of this kind.
+
+        Raises Unauthenticated if they are and do not hold, NotReady if that cannot be known right now.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release everything."""
+        ...
 
 
 class ModelServer(Protocol):

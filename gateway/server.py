@@ -9,8 +9,8 @@ next start.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
-import ipaddress
 import logging
 import signal
 import socket
@@ -29,13 +29,18 @@ from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME
 from contract.release import Release
 from contract.taxonomy import parse_taxonomy
 from gateway.admission import Admission
+from gateway.audit import open_audit_log
+from gateway.auth.principal import Quota
+from gateway.auth.setup import is_loopback, make_guard, refuse_open_bind, tls_files
 from gateway.classify import Classifier
 from gateway.clock import SystemClock
+from gateway.edge.grpc.access import Access
 from gateway.edge.grpc.bestiary import BestiaryGrpc
 from gateway.edge.grpc.kserve import KServeGrpc
 from gateway.edge.http.app import HttpOptions, create_app
 from gateway.edge.http.listener import BoundedHttp, Listener
 from gateway.metrics import Metrics
+from gateway.quota import Quotas
 from gateway.service import Service
 from gateway.settings import Settings
 from gateway.storage.dead_letters import DeadLetterFile
@@ -43,6 +48,7 @@ from gateway.storage.directory import DirectoryBlobStore
 from gateway.storage.drain import Drain
 from gateway.storage.journal import FileJournal
 from gateway.storage.sqlite import SqliteResultStore
+from gateway.tls import grpc_credentials, http_context, keep_current
 from gateway.triton.client import TritonClient
 from imaging.header import read_header
 
@@ -64,6 +70,7 @@ class Gateway:
         self._settings = settings
         self._metrics = Metrics()
         self._clock = SystemClock()
+        self._tls_watch: asyncio.Task[None] | None = None
         self.http_port = settings.http_port
         self.grpc_port = settings.grpc_port
         self._admission = Admission(
@@ -77,7 +84,10 @@ class Gateway:
     async def start(self) -> None:
         """Start in order; photos are admitted when this returns. Raises BestiaryError, OSError, ValueError."""
         settings = self._settings
-        refuse_open_bind(settings.host)
+        refuse_open_bind(settings)
+        self._tls = tls_files(settings)
+        self._guard = make_guard(settings, self._clock)
+        open_audit_log(settings.audit_file)
         release = Release.model_validate_json((settings.release_dir / MANIFEST_NAME).read_text())
         taxonomy = parse_taxonomy((settings.release_dir / TAXONOMY_NAME).read_text())
         self._journal = await FileJournal.open(
@@ -125,10 +135,12 @@ class Gateway:
         await self._store.close()
         await self._blobs.close()
         await self._triton.close()
+        await self._guard.close()
 
     def _compose_service(self) -> Service:
         return Service(
             admission=self._admission,
+            quotas=Quotas(self._clock, Quota(self._settings.quota_photos_per_minute, self._settings.quota_in_flight)),
             classifier=self._classifier,
             model=self._triton,
             journal=self._journal,
@@ -143,6 +155,7 @@ class Gateway:
 
     async def _start_grpc(self) -> grpc.aio.Server:
         server = grpc.aio.server(
+            interceptors=(Access(self._guard),),
             maximum_concurrent_rpcs=GRPC_CALLS * self._settings.max_inflight,
             options=(
                 ("grpc.max_receive_message_length", GRPC_MESSAGE_ROOM * self._settings.max_photo_bytes),
@@ -163,7 +176,10 @@ class Gateway:
         reflection.enable_server_reflection(names, server)
         address = f"{self._settings.host}:{self._settings.grpc_port}"
         try:
-            self.grpc_port = server.add_insecure_port(address)
+            if self._tls is None:
+                self.grpc_port = server.add_insecure_port(address)
+            else:
+                self.grpc_port = server.add_secure_port(address, grpc_credentials(self._tls))
         except RuntimeError as error:
             raise OSError(
                 f"gRPC cannot listen on {address}: stop what listens there or choose another port."
@@ -176,9 +192,21 @@ class Gateway:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((self._settings.host, self._settings.http_port))
         self.http_port = listener.getsockname()[1]
-        options = HttpOptions(VERSION, self._settings.upload_timeout_s, self._settings.allowed_hosts)
+        settings = self._settings
+        options = HttpOptions(
+            VERSION,
+            settings.upload_timeout_s,
+            settings.allowed_hosts,
+            settings.cors_origins,
+            is_loopback(settings.host),
+            settings.metrics_open,
+            self._tls is not None or settings.tls_terminated_by_proxy,
+        )
+        context = None if self._tls is None else http_context(self._tls)
         config = uvicorn.Config(
-            create_app(self._service, self._metrics, self._refresh_gauges, options),
+            create_app(self._service, self._guard, self._metrics, self._refresh_gauges, options),
+            ssl_context_factory=None if context is None else lambda config, default: context,
+            log_config=None,  # its loggers pass on to ours, which redacts
             http=BoundedHttp,
             log_level="warning",
             access_log=False,
@@ -190,11 +218,17 @@ class Gateway:
         task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
         while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn offers no event for it
             await asyncio.sleep(0.01)
+        if context is not None and self._tls is not None:
+            self._tls_watch = asyncio.create_task(keep_current(context, self._tls), name="tls")
         return server, task
 
     async def _stop_http(self) -> None:
         self._http.should_exit = True
         await self._http_task
+        if self._tls_watch is not None:
+            self._tls_watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._tls_watch
 
     def _refresh_gauges(self) -> None:
         metrics, journal = self._metrics, self._journal
@@ -204,15 +238,6 @@ class Gateway:
         metrics.journal_appended.set(journal.stats.appended_records)
         metrics.journal_fsyncs.set(journal.stats.groups)
         metrics.dead_letters.set(self._drain.stats.dead_letters)
-
-
-def refuse_open_bind(host: str) -> None:
-    """Raise ValueError for any address but loopback: there are no credentials yet."""
-    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-        raise ValueError(
-            f"The gateway has no credentials configured and will not listen on {host}: use 127.0.0.1, or put a "
-            "proxy that authenticates on this machine."
-        )
 
 
 async def serve(settings: Settings) -> None:

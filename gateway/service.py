@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
 from contract.options import DEFAULTS, Options
 from contract.record import AckLevel, Record
 from gateway.admission import Admission
+from gateway.audit import audit
+from gateway.auth.principal import Kind, Principal, Scope
 from gateway.classify import Classifier, Outcome, Request
-from gateway.errors import BestiaryError, InvalidRequest
+from gateway.errors import BestiaryError, InvalidRequest, RecordNotFound
 from gateway.metrics import Metrics
 from gateway.ports import BlobStore, Clock, Journal, ListQuery, ModelServer, Page, ResultStore
+from gateway.quota import Quotas
 
 MAX_FILENAME = 1024
 MAX_PAGE = 500
@@ -36,6 +39,7 @@ class Service:
         self,
         *,
         admission: Admission,
+        quotas: Quotas,
         classifier: Classifier,
         model: ModelServer,
         journal: Journal,
@@ -48,6 +52,7 @@ class Service:
         triton_status_file: Path | None,
     ) -> None:
         self.admission = admission
+        self._quotas = quotas
         self._classifier = classifier
         self._model = model
         self._journal = journal
@@ -63,6 +68,7 @@ class Service:
         self,
         photo: bytes,
         *,
+        principal: Principal,
         edge: str,
         timeout_s: float | None = None,
         filename: str | None = None,
@@ -70,13 +76,14 @@ class Service:
         options: Options = DEFAULTS,
         keep_location: bool = False,
     ) -> Outcome:
-        """Admit and classify one photo. ``edge`` labels the metrics; other arguments None for the default."""
+        """Admit and classify one photo, whose record is the principal's. ``edge`` labels the metrics; other arguments
+        None for the default."""
         started = self._clock.monotonic()
         outcome = "cancelled"
         try:
             deadline = started + self.admission.timeout_s(timeout_s)
             self.admission.check_size(len(photo))
-            with self.admission.admit():
+            with self.admission.admit(), self._quotas.admit(principal):
                 result = await self._classifier.classify(
                     Request(
                         photo=photo,
@@ -85,6 +92,7 @@ class Service:
                         ack=ack or self._default_ack,
                         options=options,
                         keep_location=keep_location,
+                        owner=principal.owner,
                     )
                 )
             outcome = "ok"
@@ -97,24 +105,38 @@ class Service:
             if outcome == "ok":
                 self._metrics.latency.observe(self._clock.monotonic() - started)
 
-    async def get(self, record_id: str) -> Record:
-        """An acknowledged record. Raises InvalidRequest (not an id), RecordNotFound, StorageUnavailable."""
-        parsed = parse_id(record_id)
-        return self._journal.undrained(parsed) or await self._store.get(parsed)
+    async def get(self, record_id: str, principal: Principal) -> Record:
+        """An acknowledged record. Raises InvalidRequest (not an id), RecordNotFound, StorageUnavailable.
 
-    async def photo(self, record_id: str) -> tuple[Record, bytes]:
+        Another owner's record is not found, in the same words as one that never was, but for an admin.
+        """
+        parsed = parse_id(record_id)
+        missing = RecordNotFound(f"There is no record {parsed}.")
+        try:
+            record = self._journal.undrained(parsed) or await self._store.get(parsed)
+        except RecordNotFound:
+            raise missing from None
+        if not principal.may_read(record.owner):
+            raise missing
+        if record.owner != principal.owner:
+            audit(principal.owner, "record.read", f"{record.owner} {parsed}")
+        return record
+
+    async def photo(self, record_id: str, principal: Principal) -> tuple[Record, bytes]:
         """The photo of a record as it was uploaded. Raises as :meth:`get`."""
-        record = await self.get(record_id)
+        record = await self.get(record_id, principal)
         return record, await self._blobs.get(record.photo.blob)
 
-    async def list(self, query: ListQuery) -> Page:
-        """Stored records, newest first; ``limit`` 0 is the default. Raises InvalidRequest, StorageUnavailable."""
+    async def list(self, query: ListQuery, principal: Principal) -> Page:
+        """Stored records, newest first, the principal's own, or everybody's for an admin; ``limit`` 0 is the default.
+        Raises InvalidRequest, StorageUnavailable."""
         if not 0 <= query.limit <= MAX_PAGE:
             raise InvalidRequest(f"The page size must be 1 to {MAX_PAGE}.")
-        limit = query.limit or DEFAULT_PAGE
-        return await self._store.list(
-            ListQuery(limit, query.page_token, query.species, query.verdict, query.since, query.until)
-        )
+        everybody = principal.holds(Scope.ADMIN)
+        if everybody and principal.kind is not Kind.OPEN:
+            audit(principal.owner, "records.list", "every owner")
+        owner = "" if everybody else principal.owner
+        return await self._store.list(replace(query, limit=query.limit or DEFAULT_PAGE, owner=owner))
 
     async def readiness(self) -> Readiness:
         """Ask Triton, look at the supervisor's word, and at ourselves."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.preprocessing import MAX_PHOTO_BYTES
 from contract.record import AckLevel
+from gateway.auth.principal import Scope
 
 
 class Settings(BaseSettings):
@@ -17,7 +19,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BESTIARY_", frozen=True)
 
     host: str = "127.0.0.1"
-    """Address of both listeners. Only loopback is accepted until credentials can be configured."""
+    """Address of both listeners. Any but loopback needs credentials and TLS, see below."""
 
     http_port: int = Field(8080, ge=0, le=65535)
     """HTTP: REST, KServe v2, health, metrics. 0 takes a free port."""
@@ -66,6 +68,66 @@ class Settings(BaseSettings):
 
     journal_max_bytes: int = Field(1 << 30, ge=1 << 20)
     """Undrained journal bytes past which new photos are refused."""
+
+    # Who may (docs/security.md). Without any of tenants, keys and certificates everybody on loopback may everything.
+
+    entra_tenants: tuple[str, ...] = ()
+    """Entra ID: ids of the tenants whose tokens are taken, as a JSON list. None: no bearer tokens."""
+
+    entra_audiences: tuple[str, ...] = ()
+    """Entra ID: audiences that are this service, i.e. its application id and its ``api://`` URI."""
+
+    entra_issuers: tuple[str, ...] = ("https://login.microsoftonline.com/{tenantid}/v2.0",)
+    """Issuers of tokens; ``{tenantid}`` stands for the token's tenant. Version 1 tokens have
+    ``https://sts.windows.net/{tenantid}/``."""
+
+    entra_jwks_url: str = "https://login.microsoftonline.com/common/discovery/v2.0/keys"
+    """Where the issuer publishes its signing keys. https, or http on loopback."""
+
+    api_keys_file: Path | None = None
+    """API keys made by ``bestiary keys``; read again when it changes."""
+
+    api_keys: SecretStr | None = None
+    """The content of such a file instead of a file, e.g. as a ``keyvault:`` reference."""
+
+    api_key_pepper: SecretStr = SecretStr("")
+    """Key of the digests of API keys; the same for ``bestiary keys create`` and here."""
+
+    client_certificate_scopes: tuple[Scope, ...] = ()
+    """What callers may do who are known by their client certificate alone. None: certificates name nobody."""
+
+    client_certificate_tenant: str = "certificate"
+    """Tenant of those callers."""
+
+    tls_certificate_file: Path | None = None
+    """PEM, with intermediates. Both listeners speak only TLS then; read again when it changes."""
+
+    tls_key_file: Path | None = None
+    """PEM, not encrypted."""
+
+    tls_client_ca_file: Path | None = None
+    """PEM of the CAs that client certificates must be of. Without it nobody is asked for one."""
+
+    tls_client_certificates: Literal["required", "optional"] = "required"
+    """``optional`` lets callers without a certificate in; gRPC then does not ask for one at all."""
+
+    tls_terminated_by_proxy: bool = False
+    """TLS ends at a proxy in front of this process, on a network that nobody else can listen on."""
+
+    metrics_open: bool = False
+    """Whether ``/metrics`` answers without credentials; else it needs the scope ``read``."""
+
+    cors_origins: tuple[str, ...] = ()
+    """Origins, e.g. ``https://park.example``, whose pages may call this service from a browser."""
+
+    quota_photos_per_minute: int | None = Field(None, ge=1)
+    """Photos that one owner may send within a minute to this process; an API key may have its own. None: no limit."""
+
+    quota_in_flight: int | None = Field(None, ge=1)
+    """Photos that one owner may have in work at once in this process; an API key may have its own."""
+
+    audit_file: Path | None = None
+    """Where audit lines go; standard error without it."""
 
     log_level: str = "info"
     """debug, info, warning or error."""

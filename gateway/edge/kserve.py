@@ -17,6 +17,7 @@ from contract.options import DEFAULTS, Options, OptionsError, read_options
 from contract.photo_status import PhotoStatus
 from contract.record import AckLevel
 from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, MAX_BATCH, PHOTO
+from gateway.auth.principal import Principal
 from gateway.errors import InvalidRequest, NotExposed, PhotoRejected, RecordNotFound
 from gateway.service import Service
 
@@ -58,15 +59,15 @@ class InferReply:
         return "1"
 
 
-async def infer(service: Service, call: InferCall, edge: str) -> InferReply:
-    """Classify the photos of one call. Raises BestiaryError."""
+async def infer(service: Service, call: InferCall, principal: Principal, edge: str) -> InferReply:
+    """Classify the photos of one call for ``principal``. Raises BestiaryError."""
     wanted = check_outputs(call.outputs)
     if not call.photos:
         raise InvalidRequest(f"Input {PHOTO.name} has no element: send one encoded photo per row.")
     if len(call.photos) == 1:
-        outcomes = [await _one(service, call.photos[0], call, edge)]
+        outcomes = [await _one(service, call.photos[0], call, principal, edge)]
     else:
-        tasks = [asyncio.create_task(_row(service, photo, call, edge)) for photo in call.photos]
+        tasks = [asyncio.create_task(_row(service, photo, call, principal, edge)) for photo in call.photos]
         try:
             outcomes = list(await asyncio.gather(*tasks))
         finally:
@@ -79,9 +80,12 @@ async def infer(service: Service, call: InferCall, edge: str) -> InferReply:
     )
 
 
-async def _one(service: Service, photo: bytes, call: InferCall, edge: str) -> tuple[Mapping[str, bytes], str]:
+async def _one(
+    service: Service, photo: bytes, call: InferCall, principal: Principal, edge: str
+) -> tuple[Mapping[str, bytes], str]:
     outcome = await service.classify(
         photo,
+        principal=principal,
         edge=edge,
         timeout_s=call.timeout_s,
         ack=call.ack,
@@ -91,9 +95,11 @@ async def _one(service: Service, photo: bytes, call: InferCall, edge: str) -> tu
     return {**_NOTHING, **outcome.inference.tensors}, str(outcome.record.id)
 
 
-async def _row(service: Service, photo: bytes, call: InferCall, edge: str) -> tuple[Mapping[str, bytes], str]:
+async def _row(
+    service: Service, photo: bytes, call: InferCall, principal: Principal, edge: str
+) -> tuple[Mapping[str, bytes], str]:
     try:
-        return await _one(service, photo, call, edge)
+        return await _one(service, photo, call, principal, edge)
     except PhotoRejected as error:
         return failed_row(error.status), ""
 

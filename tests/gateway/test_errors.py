@@ -33,7 +33,7 @@ def test_whose_fault_it_is_shows_in_the_code(kind: type[BestiaryError]) -> None:
     if isinstance(error, errors.CallerError):
         assert 400 <= status < 500
         assert not error.retryable
-    elif not isinstance(error, errors.Overloaded):
+    elif not isinstance(error, errors.Overloaded | errors.QuotaExceeded):
         assert status >= 500
     assert grpc_status(error) is not grpc.StatusCode.UNKNOWN
 

@@ -9,19 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.server import refuse_open_bind
 from tests.support.stack import ROOT
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_loopback_needs_no_credentials(host: str) -> None:
-    refuse_open_bind(host)
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "192.168.0.1"])
-def test_any_other_address_is_refused(host: str) -> None:
-    with pytest.raises(ValueError, match="will not listen"):
-        refuse_open_bind(host)
 
 
 @pytest.mark.parametrize(

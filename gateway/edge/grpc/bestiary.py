@@ -10,6 +10,7 @@ import grpc
 from contract.generated.bestiary.v1 import bestiary_pb2 as pb
 from contract.generated.bestiary.v1.bestiary_pb2_grpc import BestiaryServicer
 from gateway.edge.grpc import messages
+from gateway.edge.grpc.access import caller
 from gateway.edge.grpc.failures import guarded, unary
 from gateway.errors import BestiaryError
 from gateway.service import Service
@@ -67,14 +68,14 @@ class BestiaryGrpc(BestiaryServicer):
         self, request: pb.GetClassificationRequest, context: grpc.aio.ServicerContext
     ) -> pb.Classification:
         """One record."""
-        return messages.classification(await self._service.get(request.id))
+        return messages.classification(await self._service.get(request.id, caller()))
 
     @unary
     async def ListClassifications(
         self, request: pb.ListClassificationsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListClassificationsResponse:
         """Stored records, newest first."""
-        page = await self._service.list(messages.list_query(request))
+        page = await self._service.list(messages.list_query(request), caller())
         return pb.ListClassificationsResponse(
             classifications=map(messages.classification, page.records), next_page_token=page.next_page_token
         )
@@ -84,6 +85,7 @@ class BestiaryGrpc(BestiaryServicer):
             take(len(request.photo))
             outcome = await self._service.classify(
                 request.photo,
+                principal=caller(),
                 edge="grpc",
                 timeout_s=time_left_s(context),
                 filename=request.filename or None,

@@ -11,6 +11,7 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceServicer
 
 from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, MAX_BATCH, PHOTO
 from gateway.edge import kserve
+from gateway.edge.grpc.access import caller
 from gateway.edge.grpc.bestiary import time_left_s
 from gateway.edge.grpc.failures import guarded, unary
 from gateway.errors import BestiaryError, InvalidRequest, NotExposed
@@ -95,7 +96,7 @@ class KServeGrpc(GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonc
         kserve.check_model(request.model_name, request.model_version)
         with self._service.admission.hold() as take:
             take(request.ByteSize())
-            reply = await kserve.infer(self._service, _call(request, time_left_s(context)), "kserve_grpc")
+            reply = await kserve.infer(self._service, _call(request, time_left_s(context)), caller(), "kserve_grpc")
         response = pb.ModelInferResponse(
             model_name=ANIMALS, model_version=reply.version, id=request.id, raw_output_contents=reply.tensors.values()
         )

@@ -7,21 +7,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from gateway.auth.guard import Guard
 from gateway.edge.http import kserve, rest
+from gateway.edge.http.access import DOCS, HEALTH, METRICS, Access, metrics_reader
+from gateway.edge.http.headers import SecurityHeaders, docs_policy
 from gateway.edge.http.problems import MEDIA_TYPE, Problem, problem
 from gateway.errors import BestiaryError, InvalidRequest
 from gateway.metrics import Metrics
 from gateway.service import Service
 
 log = logging.getLogger(__name__)
+
+_API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +39,66 @@ class HttpOptions:
     version: str
     upload_timeout_s: float
     allowed_hosts: Sequence[str]
+    cors_origins: Sequence[str] = ()
+    loopback: bool = True
+    """The documentation page is open there, and only there."""
+    metrics_open: bool = False
+    tls: bool = False
+    """Whether callers speak TLS, to us or to a proxy in front."""
 
 
-def create_app(service: Service, metrics: Metrics, refresh: Callable[[], None], options: HttpOptions) -> FastAPI:
+def create_app(
+    service: Service, guard: Guard, metrics: Metrics, refresh: Callable[[], None], options: HttpOptions
+) -> FastAPI:
     """The HTTP side of the gateway. ``refresh`` brings gauges up to date before a scrape."""
     # The documentation page's scripts come out of the package, so it works with no network.
     app = FastAPIOffline(
         title="Bestiary",
         version=options.version,
         summary="Identifies, counts and classifies animals in photos.",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
     )
-    app.include_router(rest.router(service, options.upload_timeout_s))
-    app.include_router(kserve.router(service, options.version, options.upload_timeout_s))
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(options.allowed_hosts), www_redirect=False)
+    schemes = [] if guard.open else [Security(HTTPBearer(auto_error=False)), Security(_API_KEY)]
+    app.include_router(rest.router(service, options.upload_timeout_s), dependencies=schemes)
+    app.include_router(kserve.router(service, options.version, options.upload_timeout_s), dependencies=schemes)
+    _add_middleware(app, guard, options)
+    _add_docs(app)
     _add_operations(app, service, metrics, refresh)
     _add_errors(app)
     return app
+
+
+def _add_middleware(app: FastAPI, guard: Guard, options: HttpOptions) -> None:
+    """From the inside out: a preflight has no credentials, and every answer gets the headers."""
+    open_paths = [*HEALTH, *([METRICS] if options.metrics_open else []), *(DOCS if options.loopback else [])]
+    app.add_middleware(Access, guard=guard, open_paths=open_paths)
+    if options.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(options.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", _API_KEY.model.name, "Content-Type", "Bestiary-Timeout-Ms"],
+            expose_headers=["Location", "Retry-After", "WWW-Authenticate"],
+        )
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(options.allowed_hosts), www_redirect=False)
+    app.add_middleware(SecurityHeaders, tls=options.tls)
+
+
+def _add_docs(app: FastAPI) -> None:
+    files = DOCS[-1].rstrip("/")
+    page = get_swagger_ui_html(
+        openapi_url=app.openapi_url or "",
+        title=app.title,
+        swagger_js_url=f"{files}/swagger-ui-bundle.js",
+        swagger_css_url=f"{files}/swagger-ui.css",
+        swagger_favicon_url=f"{files}/favicon.png",
+    )
+    policy = docs_policy(bytes(page.body).decode())
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page.body, headers={"Content-Security-Policy": policy})
 
 
 def _add_operations(app: FastAPI, service: Service, metrics: Metrics, refresh: Callable[[], None]) -> None:
@@ -64,7 +114,7 @@ def _add_operations(app: FastAPI, service: Service, metrics: Metrics, refresh: C
         body = {"status": "ready" if readiness.ready else "not ready", "checks": readiness.checks}
         return JSONResponse(body, 200 if readiness.ready else 503)
 
-    @app.get("/metrics", tags=["operations"], response_class=Response)
+    @app.get("/metrics", tags=["operations"], response_class=Response, dependencies=[Depends(metrics_reader)])
     async def scrape() -> Response:
         """Prometheus metrics; gateway/metrics.py says what each is for."""
         refresh()

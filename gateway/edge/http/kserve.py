@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from contract.answer import split_strings
 from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, MAX_BATCH, PHOTO
 from gateway.edge import kserve
+from gateway.edge.http.access import Classifies
 from gateway.edge.http.body import read_limited, small_number
 from gateway.errors import InvalidRequest
 from gateway.service import Service
@@ -65,7 +66,7 @@ def router(service: Service, version: str, upload_timeout_s: float) -> APIRouter
 
     @routes.post("/models/{model}/infer")
     @routes.post("/models/{model}/versions/{model_version}/infer", include_in_schema=False)
-    async def infer(request: Request, model: str, model_version: str = "") -> Response:
+    async def infer(request: Request, model: str, caller: Classifies, model_version: str = "") -> Response:
         """Classify photos given as an inference request of the Open Inference Protocol."""
         kserve.check_model(model, model_version)
         # JSON carries bytes as base64, a third longer than the photo.
@@ -74,7 +75,7 @@ def router(service: Service, version: str, upload_timeout_s: float) -> APIRouter
             body = await read_limited(request, service.admission, take, upload_timeout_s, extra_bytes=limit // 2)
             header, binary = await _split(request, body)
             _id(header)
-            reply = await kserve.infer(service, _call(header, binary), "kserve_http")
+            reply = await kserve.infer(service, _call(header, binary), caller, "kserve_http")
         return _respond(header, reply)
 
     return routes

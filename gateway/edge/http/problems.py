@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from gateway.edge.status import http_status
-from gateway.errors import BestiaryError
+from gateway.errors import BestiaryError, Forbidden, Unauthenticated
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -24,10 +24,13 @@ class Problem(BaseModel):
 
 
 def problem(error: BestiaryError) -> JSONResponse:
-    """The response for an error, with ``Retry-After`` (whole seconds) where trying again helps."""
+    """The response for an error, with ``Retry-After`` (whole seconds) where trying again helps and ``WWW-Authenticate``
+    where credentials would."""
     status = http_status(error)
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    if isinstance(error, Unauthenticated | Forbidden) and error.challenge:
+        headers["WWW-Authenticate"] = error.challenge
     body = Problem(title=status.phrase, status=status, code=error.reason, detail=str(error), retryable=error.retryable)
     return JSONResponse(body.model_dump(), status, headers, media_type=MEDIA_TYPE)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from contract.options import Options, Task
 from contract.record import AckLevel, Record, Verdict
+from gateway.edge.http.access import Classifies, Reads
 from gateway.edge.http.body import FIELD, read_upload
 from gateway.edge.http.problems import MEDIA_TYPE, Problem
 from gateway.ports import ListQuery
@@ -59,11 +60,12 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
         "",
         status_code=201,
         response_model=Record,
-        responses=_problems(400, 413, 415, 422, 429, 503, 504),
+        responses=_problems(400, 401, 403, 413, 415, 422, 429, 503, 504),
         openapi_extra={"requestBody": _BODY},
     )
     async def classify(
         request: Request,
+        caller: Classifies,
         ack: Annotated[AckLevel | None, Query(description="How safe the record is before the answer.")] = None,
         filename: Annotated[str | None, Query(max_length=1024, description="Kept in the record.")] = None,
         tasks: Annotated[Task, Query(description="How much to find out; `species` is the cheapest.")] = Task.FULL,
@@ -79,6 +81,7 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
             upload = await read_upload(request, service.admission, take, upload_timeout_s)
             outcome = await service.classify(
                 upload.photo,
+                principal=caller,
                 edge="http",
                 timeout_s=None if bestiary_timeout_ms is None else bestiary_timeout_ms / 1e3,
                 filename=filename or upload.filename,
@@ -94,8 +97,9 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
             media_type="application/json",
         )
 
-    @routes.get("", response_model=RecordPage, responses=_problems(400, 503))
+    @routes.get("", response_model=RecordPage, responses=_problems(400, 401, 403, 503))
     async def list_records(
+        caller: Reads,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
         page_token: str = "",
         species: Annotated[str, Query(description="Common name of the best species.")] = "",
@@ -105,24 +109,24 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
     ) -> Response:
         """Stored records, newest first."""
         query = ListQuery(limit, page_token, species, verdict or "", _utc(since), _utc(until))
-        page = await service.list(query)
+        page = await service.list(query, caller)
         body = RecordPage(classifications=list(page.records), next_page_token=page.next_page_token)
         return Response(body.model_dump_json(by_alias=True), media_type="application/json")
 
-    @routes.get("/{record_id}", response_model=Record, responses=_problems(400, 404, 503))
-    async def get_record(record_id: str) -> Response:
+    @routes.get("/{record_id}", response_model=Record, responses=_problems(400, 401, 403, 404, 503))
+    async def get_record(record_id: str, caller: Reads) -> Response:
         """One record."""
-        record = await service.get(record_id)
+        record = await service.get(record_id, caller)
         return Response(record.model_dump_json(by_alias=True), media_type="application/json")
 
     @routes.get(
         "/{record_id}/photo",
         response_class=Response,
-        responses={200: {"content": {"image/*": {}}}, **_problems(400, 404, 503)},
+        responses={200: {"content": {"image/*": {}}}, **_problems(400, 401, 403, 404, 503)},
     )
-    async def get_photo(record_id: str) -> Response:
+    async def get_photo(record_id: str, caller: Reads) -> Response:
         """The photo as it was uploaded."""
-        record, photo = await service.photo(record_id)
+        record, photo = await service.photo(record_id, caller)
         media_type = f"image/{record.photo.format.lower()}"
         # An upload is never a page: the browser must not guess, and a new tab must not run it.
         headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}

@@ -1,0 +1,84 @@
+"""Who calls over HTTP: nothing but health is reached without a principal, whatever routes there are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from gateway.auth.guard import Guard, require
+from gateway.auth.principal import Principal, Scope, read_credentials
+from gateway.edge.http.problems import problem
+from gateway.errors import BestiaryError, Unauthenticated
+
+HEALTH: Final = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
+"""Always open: whoever watches a process has no credentials."""
+
+METRICS: Final = "/metrics"
+DOCS: Final = ("/docs", "/openapi.json", "/static-offline-docs/")
+"""Open on loopback only."""
+
+_PRINCIPAL: Final = "bestiary.principal"
+
+
+class Access:
+    """ASGI middleware: knows the caller before a route is looked for and before its body is read."""
+
+    def __init__(self, app: ASGIApp, guard: Guard, open_paths: Collection[str]) -> None:
+        self._app = app
+        self._guard = guard
+        self._open = frozenset(open_paths)
+        self._open_folders = tuple(path for path in open_paths if path.endswith("/"))
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its principal, or answer with the problem."""
+        if scope["type"] == "http" and not self._is_open(scope["path"]):
+            try:
+                scope[_PRINCIPAL] = await self._principal(scope)
+            except BestiaryError as error:
+                await problem(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _is_open(self, path: str) -> bool:
+        return path in self._open or path.startswith(self._open_folders)
+
+    async def _principal(self, scope: AsgiScope) -> Principal:
+        headers = Headers(scope=scope)
+        certificate = scope.get("extensions", {}).get("tls", {}).get("client_cert_name") or ""
+        try:
+            if len(headers.getlist("authorization")) > 1 or len(headers.getlist("x-api-key")) > 1:
+                raise Unauthenticated("There are several credentials: send one.")
+            credentials = read_credentials(headers.get("authorization", ""), headers.get("x-api-key", ""), certificate)
+        except Unauthenticated as error:
+            raise self._guard.refuse(error) from None
+        return await self._guard.authenticate(credentials)
+
+
+def _holding(scope: Scope):  # type: ignore[no-untyped-def]  # a dependency, which FastAPI calls
+    async def principal_of(request: Request) -> Principal:
+        principal = request.scope.get(_PRINCIPAL)
+        if not isinstance(principal, Principal):
+            raise Unauthenticated("Credentials are needed.")
+        require(principal, scope)
+        return principal
+
+    return principal_of
+
+
+Classifies = Annotated[Principal, Depends(_holding(Scope.CLASSIFY))]
+"""A caller who may send photos, as a parameter of a route."""
+
+Reads = Annotated[Principal, Depends(_holding(Scope.READ))]
+"""A caller who may read its records, as a parameter of a route."""
+
+
+def metrics_reader(request: Request) -> None:
+    """A dependency of ``/metrics``: Raises Forbidden if a principal was asked for and may not read."""
+    principal = request.scope.get(_PRINCIPAL)
+    if isinstance(principal, Principal):
+        require(principal, Scope.READ)
