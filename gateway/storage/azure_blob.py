@@ -190,7 +190,6 @@ async def _commit(name: str, blob: BlobClient, md5: bytes, blocks: Sequence[_Blo
                 [BlobBlock(block.id) for block in blocks],
                 content_settings=ContentSettings(content_type=_media_type(name), content_md5=bytearray(md5)),
                 metadata={"sha256": digest.group(1)} if digest else None,
-                etag="*",
                 match_condition=MatchConditions.IfMissing,
             )
         except (ResourceExistsError, ResourceModifiedError) as error:
