@@ -82,6 +82,10 @@ class BlobFake:
 
         self.faults.append(Fault(kind, when, times, retry_after))
 
+    def refuse(self, status: int, code: str) -> web.Response:
+        """Answer an error."""
+        raise Refusal(status, code)
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Every request comes here."""
         self.requests.append(f"{request.method} {request.raw_path.partition('?')[0]} {request.query_string}".rstrip())
