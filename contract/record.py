@@ -115,6 +115,7 @@ class Photo(_Frozen):
 
     sha256: str
     blob: str = Field(description="Name in the blob store.")
+    source: str | None = Field(default=None, description="Blob that the caller referred to instead of sending a photo.")
     filename: str | None = None
     format: str
     width: int

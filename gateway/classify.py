@@ -41,6 +41,10 @@ class Request:
     """Whether the GPS position in the photo's EXIF goes into the record."""
     owner: str = LOCAL_OWNER
     """Whose record it becomes."""
+    source: str | None = None
+    """Name of the blob that the photo was read from, if the caller referred to one."""
+    kept: bool = False
+    """Whether ``source`` is where photos are kept anyway, so that nothing has to be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,12 @@ class Classifier:
         except PhotoError as error:
             raise PhotoRejected(error.status) from error
         digest = await _sha256(request.photo)
-        blob = f"uploads/{digest[:2]}/{digest}.{_SUFFIX.get(facts.format, 'bin')}"
-        staging = asyncio.create_task(self._timed("blob", self._blobs.stage(blob, request.photo)))
+        if request.kept and request.source is not None:
+            blob, storing = request.source, _nothing_to_store()
+        else:
+            blob = f"uploads/{digest[:2]}/{digest}.{_SUFFIX.get(facts.format, 'bin')}"
+            storing = self._blobs.stage(blob, request.photo)
+        staging = asyncio.create_task(self._timed("blob", storing))
         try:
             inference = await self._timed("triton", self._infer(request))
             inferred = self._clock.monotonic()
@@ -117,6 +125,7 @@ class Classifier:
         photo = Photo(
             sha256=digest,
             blob=blob,
+            source=request.source,
             filename=request.filename,
             format=facts.format,
             width=answer.width or facts.width,
@@ -204,6 +213,20 @@ def _record(
             total=round(total_s * 1e3, 2),
         ),
     )
+
+
+class _Kept:
+    """The StagedBlob of a photo that has its name already."""
+
+    async def commit(self) -> None:
+        """It is there."""
+
+    async def discard(self) -> None:
+        """It stays."""
+
+
+async def _nothing_to_store() -> StagedBlob:
+    return _Kept()
 
 
 async def _discard(staging: asyncio.Task[StagedBlob]) -> None:

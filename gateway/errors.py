@@ -4,6 +4,7 @@
      ├── CallerError              the caller can mend it; retrying as it is will not help
      │    ├── PhotoRejected       this photo cannot be used; carries its PhotoStatus
      │    ├── InvalidRequest      a parameter, a tensor or a header is wrong
+     │    │    └── BlobRefused    a reference to a blob that is not the service's to read
      │    ├── RecordNotFound      no record (or photo) with this id
      │    ├── NotExposed          the operation exists elsewhere but not here (model control)
      │    ├── Unauthenticated     no credentials, or none that hold; carries the challenge
@@ -67,6 +68,12 @@ class InvalidRequest(CallerError):
     """A parameter, a tensor or a header is wrong; the message names it."""
 
     code = "invalid_request"
+
+
+class BlobRefused(InvalidRequest):
+    """A reference names no blob of the configured account and containers; nothing was connected to."""
+
+    code = "blob_refused"
 
 
 class RecordNotFound(CallerError):

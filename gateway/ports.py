@@ -4,7 +4,7 @@ shaped for an Azure one (Triton anywhere, Cosmos DB, Blob Storage); one conforma
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -126,7 +126,8 @@ class StagedBlob(Protocol):
 
 
 class BlobStore(Protocol):
-    """Photos by name. Names are chosen by content (SHA-256), so a second put of the same name is the same bytes.
+    """Photos by name: a container and a path (gateway.blob_names). Names are chosen by content (SHA-256), so a second
+    put of the same name is the same bytes.
 
     Two steps, so that a photo can be written while the model works on it and leaves nothing behind if it is
     refused (on Blob Storage: stage block, commit block list).
@@ -140,12 +141,31 @@ class BlobStore(Protocol):
         """Stage and commit; a no-op if the name exists. Raises StorageUnavailable."""
         ...
 
-    async def get(self, name: str) -> bytes:
-        """The bytes. Raises RecordNotFound, StorageUnavailable."""
+    async def get(self, name: str, *, check_size: Callable[[int], None] | None = None) -> bytes:
+        """The bytes. ``check_size`` is called with their number before any is read, and what it raises ends it.
+
+        Raises InvalidRequest (no name of a blob), RecordNotFound, StorageUnavailable.
+        """
         ...
 
     async def close(self) -> None:
         """Finish what was begun and release everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A URL that reads one photo and nothing else until ``expires_at``, UTC. Whoever has it can: it is a secret."""
+
+    url: str
+    expires_at: datetime
+
+
+class PhotoLinks(Protocol):
+    """Links to photos, for stores that can serve them without us."""
+
+    async def link(self, name: str) -> Link:
+        """A short-lived, read-only link. Raises InvalidRequest, StorageUnavailable."""
         ...
 
 

@@ -43,8 +43,8 @@ from gateway.metrics import Metrics
 from gateway.quota import Quotas
 from gateway.service import Service
 from gateway.settings import Settings
+from gateway.storage.blobs import open_blobs
 from gateway.storage.dead_letters import DeadLetterFile
-from gateway.storage.directory import DirectoryBlobStore
 from gateway.storage.drain import Drain
 from gateway.storage.journal import FileJournal
 from gateway.storage.sqlite import SqliteResultStore
@@ -94,7 +94,7 @@ class Gateway:
             settings.data_dir / "journal", self._clock, max_bytes=settings.journal_max_bytes
         )
         self._store = await SqliteResultStore.open(settings.data_dir / "results.sqlite")
-        self._blobs = DirectoryBlobStore(settings.data_dir / "blobs")
+        self._blobs = await open_blobs(settings, self._clock)
         self._triton = TritonClient(settings.triton_address)
         dead_letters = DeadLetterFile(settings.data_dir / "dead-letters.jsonl")
         self._drain = Drain(self._journal, self._store, dead_letters, self._clock)
@@ -103,7 +103,7 @@ class Gateway:
             inspect=read_header,
             model=self._triton,
             reader=AnswerReader(taxonomy, release.thresholds.coverage),
-            blobs=self._blobs,
+            blobs=self._blobs.store,
             journal=self._journal,
             clock=self._clock,
             observe=lambda stage, seconds: self._metrics.stage.labels(stage).observe(seconds),
@@ -133,7 +133,7 @@ class Gateway:
         await self._drain.close(left_s())
         await self._journal.close()
         await self._store.close()
-        await self._blobs.close()
+        await self._blobs.store.close()
         await self._triton.close()
         await self._guard.close()
 
@@ -145,7 +145,9 @@ class Gateway:
             model=self._triton,
             journal=self._journal,
             store=self._store,
-            blobs=self._blobs,
+            blobs=self._blobs.store,
+            references=self._blobs.references,
+            links=self._blobs.links,
             clock=self._clock,
             metrics=self._metrics,
             default_ack=self._settings.default_ack,

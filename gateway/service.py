@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,15 +14,24 @@ from contract.record import AckLevel, Record
 from gateway.admission import Admission
 from gateway.audit import audit
 from gateway.auth.principal import Kind, Principal, Scope
+from gateway.blob_names import UPLOADS, BlobReferences
 from gateway.classify import Classifier, Outcome, Request
-from gateway.errors import BestiaryError, InvalidRequest, RecordNotFound
+from gateway.errors import BestiaryError, DeadlineExceeded, InvalidRequest, RecordNotFound
 from gateway.metrics import Metrics
-from gateway.ports import BlobStore, Clock, Journal, ListQuery, ModelServer, Page, ResultStore
+from gateway.ports import BlobStore, Clock, Journal, Link, ListQuery, ModelServer, Page, PhotoLinks, ResultStore
 from gateway.quota import Quotas
 
 MAX_FILENAME = 1024
 MAX_PAGE = 500
 DEFAULT_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class BlobReference:
+    """A photo that is in the blob store: what the caller wrote, and who counts the bytes (see Admission.hold)."""
+
+    text: str
+    take: Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,8 @@ class Service:
         journal: Journal,
         store: ResultStore,
         blobs: BlobStore,
+        references: BlobReferences,
+        links: PhotoLinks | None,
         clock: Clock,
         metrics: Metrics,
         default_ack: AckLevel,
@@ -58,6 +70,8 @@ class Service:
         self._journal = journal
         self._store = store
         self._blobs = blobs
+        self._references = references
+        self._links = links
         self._clock = clock
         self._metrics = metrics
         self._default_ack = default_ack
@@ -66,7 +80,7 @@ class Service:
 
     async def classify(
         self,
-        photo: bytes,
+        photo: bytes | BlobReference,
         *,
         principal: Principal,
         edge: str,
@@ -76,17 +90,26 @@ class Service:
         options: Options = DEFAULTS,
         keep_location: bool = False,
     ) -> Outcome:
-        """Admit and classify one photo, whose record is the principal's. ``edge`` labels the metrics; other arguments
-        None for the default."""
+        """Admit and classify one photo, read from the blob store first if it is a reference; its record is the
+        principal's. ``edge`` labels the metrics; other arguments None for the default. Raises as Classifier.classify,
+        and BlobRefused, RecordNotFound for a reference."""
         started = self._clock.monotonic()
         outcome = "cancelled"
         try:
             deadline = started + self.admission.timeout_s(timeout_s)
-            self.admission.check_size(len(photo))
+            data, source = photo, None
+            if isinstance(data, BlobReference):
+                source = self._references.name_of(data.text)
+            else:
+                self.admission.check_size(len(data))
             with self.admission.admit(), self._quotas.admit(principal):
+                if isinstance(data, BlobReference):
+                    data = await self._fetch(source or "", data.take, deadline)
                 result = await self._classifier.classify(
                     Request(
-                        photo=photo,
+                        photo=data,
+                        source=source,
+                        kept=source is not None and source.startswith(f"{UPLOADS}/"),
                         deadline=deadline,
                         filename=plain(filename),
                         ack=ack or self._default_ack,
@@ -126,6 +149,25 @@ class Service:
         """The photo of a record as it was uploaded. Raises as :meth:`get`."""
         record = await self.get(record_id, principal)
         return record, await self._blobs.get(record.photo.blob)
+
+    async def photo_link(self, record_id: str, principal: Principal) -> Link | None:
+        """A short-lived link to a record's photo; None where only :meth:`photo` serves it. Raises as :meth:`get`."""
+        record = await self.get(record_id, principal)
+        return None if self._links is None else await self._links.link(record.photo.blob)
+
+    async def _fetch(self, name: str, take: Callable[[int], None], deadline: float) -> bytes:
+        """A photo out of the blob store, not larger than one that is sent. Raises PhotoRejected, Overloaded,
+        RecordNotFound, StorageUnavailable, DeadlineExceeded."""
+
+        def check(size_bytes: int) -> None:
+            self.admission.check_size(size_bytes)
+            take(size_bytes)
+
+        try:
+            async with asyncio.timeout(deadline - self._clock.monotonic()):
+                return await self._blobs.get(name, check_size=check)
+        except TimeoutError:
+            raise DeadlineExceeded("The photo could not be read within the deadline: allow more time.") from None
 
     async def list(self, query: ListQuery, principal: Principal) -> Page:
         """Stored records, newest first, the principal's own, or everybody's for an admin; ``limit`` 0 is the default.

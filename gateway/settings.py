@@ -39,6 +39,27 @@ class Settings(BaseSettings):
     data_dir: Path = Path("var/data")
     """Journal, result store and photos of the embedded storage."""
 
+    blobs: Literal["directory", "azure"] = "directory"
+    """Where photos are kept: below ``data_dir``, or in Azure Blob Storage (needs the extra ``azure``)."""
+
+    blob_account_url: str = ""
+    """The storage account, ``https://NAME.blob.core.windows.net``, reached with the managed identity."""
+
+    blob_connection_string: SecretStr | None = None
+    """The storage account and its key instead; for the emulator, and where there is no managed identity."""
+
+    blob_reference_containers: tuple[str, ...] = ("uploads", "datasets")
+    """Containers whose photos callers may have classified by reference."""
+
+    blob_link_ttl_s: float = Field(300.0, ge=1, le=86400)
+    """How long a link to a photo in Blob Storage is good for, seconds."""
+
+    blob_connect_timeout_s: float = Field(3.0, gt=0)
+    """How long connecting to Blob Storage may take, seconds."""
+
+    blob_read_timeout_s: float = Field(10.0, gt=0)
+    """How long Blob Storage may be silent before a try is given up, seconds."""
+
     max_photo_bytes: int = Field(MAX_PHOTO_BYTES, ge=1024)
     """A larger photo is refused, as soon as its size is known."""
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
+import stat
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-from gateway.errors import InvalidRequest, RecordNotFound, StorageUnavailable
+from gateway.blob_names import split_name
+from gateway.errors import RecordNotFound, StorageUnavailable
 from gateway.storage.files import fsync_directory, make_directory, write_all
 
 THREADS: Final = 4
 """Puts mostly wait for fsync; a few at a time let the file system join them."""
 _UNFINISHED: Final = ".unfinished"
 """Where puts write before they rename. One folder, so that opening need not search millions of photos for leftovers."""
+_ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG})
+"""What opening a name says where there is no plain file of that name; ELOOP is a symbolic link."""
 
 _T = TypeVar("_T")
 
@@ -82,7 +87,7 @@ class DirectoryBlobStore:
     async def stage(self, name: str, data: bytes) -> StagedFile:
         """Write and fsync the bytes under no name yet; nothing is written if a blob of this name and size exists.
 
-        Raises InvalidRequest if the name is not a plain relative path, StorageUnavailable.
+        Raises InvalidRequest if the name is none (gateway.blob_names), StorageUnavailable.
         """
         path = self._path(name)
         fd, temporary = await self._call(lambda: self._stage(path, data))
@@ -92,10 +97,16 @@ class DirectoryBlobStore:
         """Stage and commit. Raises as :meth:`stage`."""
         await (await self.stage(name, data)).commit()
 
-    async def get(self, name: str) -> bytes:
-        """The bytes. Raises RecordNotFound, InvalidRequest, StorageUnavailable."""
-        path = self._path(name)
-        return await self._call(lambda: _read(path))
+    async def get(self, name: str, *, check_size: Callable[[int], None] | None = None) -> bytes:
+        """The bytes. Raises RecordNotFound (also where a symbolic link is on the way, as that could lead out of the
+        directory), InvalidRequest, StorageUnavailable, and what ``check_size`` raises."""
+        self._path(name)
+        parts = name.split("/")
+        at_most = None
+        if check_size is not None:
+            at_most = await self._call(lambda: _size(self._root, parts))
+            check_size(at_most)
+        return await self._call(lambda: _read(self._root, parts, at_most))
 
     async def close(self) -> None:
         """Finish what was begun; further calls raise StorageUnavailable."""
@@ -103,11 +114,8 @@ class DirectoryBlobStore:
         await asyncio.to_thread(self._threads.shutdown)
 
     def _path(self, name: str) -> Path:
-        parts = name.split("/")
-        # A leading dot covers "..", "." and our own folder of unfinished puts.
-        if "\0" in name or any(not part or part.startswith(".") or len(part.encode()) > 255 for part in parts):
-            raise InvalidRequest("A photo's name is a relative path such as uploads/ab/abcd.jpg.")
-        return self._root.joinpath(*parts)
+        container, path = split_name(name)
+        return self._root / container / path
 
     async def _call(self, work: Callable[[], _T]) -> _T:
         if self._closed:
@@ -146,11 +154,44 @@ class DirectoryBlobStore:
         self._durable_directories.add(directory)
 
 
-def _read(path: Path) -> bytes:
+def _open(root: Path, parts: Sequence[str]) -> tuple[int, int]:
+    """Descriptor and size of a regular file, each step to it opened in the one before and no link followed."""
+    opened = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise RecordNotFound("There is no photo of this name.") from error
+        for part in parts[:-1]:
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened)
+            os.close(opened)
+            opened = below
+        # Without O_NONBLOCK a named pipe would wait for its writer.
+        fd = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=opened)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            raise RecordNotFound("There is no photo of this name.") from error
+        raise
+    finally:
+        os.close(opened)
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        raise RecordNotFound("There is no photo of this name.")
+    return fd, status.st_size
+
+
+def _size(root: Path, parts: Sequence[str]) -> int:
+    fd, size = _open(root, parts)
+    os.close(fd)
+    return size
+
+
+def _read(root: Path, parts: Sequence[str], at_most: int | None) -> bytes:
+    fd, size = _open(root, parts)
+    with os.fdopen(fd, "rb") as file:
+        if at_most is not None and size > at_most:
+            raise OSError("the file grew after its size was checked")
+        data = file.read(size)
+    if len(data) < size:
+        raise OSError("the file was cut off while it was read")
+    return data
 
 
 def _remove_if_abandoned(leftover: Path) -> None:

@@ -13,7 +13,7 @@ from gateway.edge.grpc import messages
 from gateway.edge.grpc.access import caller
 from gateway.edge.grpc.failures import guarded, unary
 from gateway.errors import BestiaryError
-from gateway.service import Service
+from gateway.service import BlobReference, Service
 
 STREAM_WINDOW = 16
 """Photos of one stream in work at once; the next is read only when one is answered (flow control)."""
@@ -82,9 +82,13 @@ class BestiaryGrpc(BestiaryServicer):
 
     async def _classify(self, request: pb.ClassifyRequest, context: grpc.aio.ServicerContext) -> pb.Classification:
         with self._service.admission.hold() as take:
-            take(len(request.photo))
+            photo: bytes | BlobReference = request.photo
+            if request.WhichOneof("input") == "blob":
+                photo = BlobReference(request.blob, take)
+            else:
+                take(len(request.photo))
             outcome = await self._service.classify(
-                request.photo,
+                photo,
                 principal=caller(),
                 edge="grpc",
                 timeout_s=time_left_s(context),

@@ -139,6 +139,7 @@ def _photo(record: Record) -> pb.Photo:
     return pb.Photo(
         sha256=photo.sha256,
         blob=photo.blob,
+        source=photo.source or "",
         filename=photo.filename or "",
         format=photo.format,
         width=photo.width,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -15,9 +16,13 @@ from starlette.types import Message, Receive
 
 from gateway.admission import Admission
 from gateway.errors import BestiaryError, InvalidRequest
+from gateway.service import BlobReference
 
 FIELD = "photo"
 """Name of the multipart field that carries the photo."""
+
+MAX_REFERENCE_BYTES = 16 * 1024
+"""A JSON body is a reference; more than this is none."""
 
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 """Room for boundaries and part headers on top of the photo limit."""
@@ -32,11 +37,21 @@ class CallerGone(BestiaryError):
     code = "caller_gone"
 
 
+class BlobBody(BaseModel):
+    """Instead of a photo: one that is in the service's own storage."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    blob: str = Field(
+        max_length=2048, description="`container/name`, e.g. `datasets/summer/0001.jpg`, or the blob's URL, no query."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The photo's bytes and the name that came with it."""
+    """The photo's bytes, or a reference to them, and the name that came with it."""
 
-    photo: bytes
+    photo: bytes | BlobReference
     filename: str | None
 
 
@@ -45,8 +60,14 @@ Take = Callable[[int], None]
 
 
 async def read_upload(request: Request, admission: Admission, take: Take, timeout_s: float) -> Upload:
-    """The photo of a raw or multipart body. Raises PhotoRejected (too large), InvalidRequest, Overloaded."""
-    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+    """The photo of a raw or multipart body, or the reference in a JSON one.
+
+    Raises PhotoRejected (too large), InvalidRequest, Overloaded.
+    """
+    media_type = request.headers.get("content-type", "").lower()
+    if media_type.partition(";")[0].strip() == "application/json":
+        return Upload(await _in_time(_read_reference(request, take), timeout_s), None)
+    if media_type.startswith("multipart/"):
         return await _in_time(_read_multipart(request, admission, take), timeout_s)
     return Upload(await read_limited(request, admission, take, timeout_s), None)
 
@@ -77,6 +98,19 @@ async def _read_raw(request: Request, admission: Admission, take: Take, extra_by
         take(len(chunk))
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _read_reference(request: Request, take: Take) -> BlobReference:
+    body = bytearray()
+    async for chunk in request.stream():
+        take(len(chunk))
+        body += chunk
+        if len(body) > MAX_REFERENCE_BYTES:
+            raise InvalidRequest("A JSON body is a reference to a blob and small: send a photo's bytes as image/*.")
+    try:
+        return BlobReference(BlobBody.model_validate_json(bytes(body)).blob, take)
+    except ValidationError:
+        raise InvalidRequest('A JSON body is {"blob": "container/name"}: send a photo\'s bytes as image/*.') from None
 
 
 async def _read_multipart(request: Request, admission: Admission, take: Take) -> Upload:

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from contract.options import Options, Task
 from contract.record import AckLevel, Record, Verdict
 from gateway.edge.http.access import Classifies, Reads
-from gateway.edge.http.body import FIELD, read_upload
+from gateway.edge.http.body import FIELD, BlobBody, read_upload
 from gateway.edge.http.problems import MEDIA_TYPE, Problem
 from gateway.ports import ListQuery
 from gateway.service import MAX_PAGE, Service
@@ -26,6 +26,7 @@ _BODY = {
     "content": {
         "image/*": {"schema": {"type": "string", "format": "binary"}},
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        "application/json": {"schema": BlobBody.model_json_schema()},
         "multipart/form-data": {
             "schema": {
                 "type": "object",
@@ -44,6 +45,13 @@ class RecordPage(BaseModel):
     next_page_token: str
 
 
+class PhotoLink(BaseModel):
+    """Where a photo can be read. Whoever has the URL can until then: keep it secret."""
+
+    url: str = Field(description="Absolute where the storage serves it, else a path of this service.")
+    expires_at: datetime | None = Field(description="UTC; null for a path of this service, which does not expire.")
+
+
 def _utc(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
@@ -60,7 +68,7 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
         "",
         status_code=201,
         response_model=Record,
-        responses=_problems(400, 401, 403, 413, 415, 422, 429, 503, 504),
+        responses=_problems(400, 401, 403, 404, 413, 415, 422, 429, 503, 504),
         openapi_extra={"requestBody": _BODY},
     )
     async def classify(
@@ -76,7 +84,8 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
         keep_location: Annotated[bool, Query(description="Keep the GPS position of the photo's EXIF.")] = False,
         bestiary_timeout_ms: Annotated[int | None, Header(ge=1, le=MAX_TIMEOUT_MS, description="Milliseconds.")] = None,
     ) -> Response:
-        """Find, count and name the animals in one photo: its bytes as the body, or a form with the field `photo`."""
+        """Find, count and name the animals in one photo: its bytes as the body, a form with the field
+        `photo`, or JSON that names a blob in the service's own storage."""
         with service.admission.hold() as take:
             upload = await read_upload(request, service.admission, take, upload_timeout_s)
             outcome = await service.classify(
@@ -122,10 +131,29 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
     @routes.get(
         "/{record_id}/photo",
         response_class=Response,
-        responses={200: {"content": {"image/*": {}}}, **_problems(400, 401, 403, 404, 503)},
+        responses={
+            200: {
+                "content": {"image/*": {}, "application/json": {"schema": PhotoLink.model_json_schema()}},
+                "description": "The photo, or with `link=true` where to read it.",
+            },
+            **_problems(400, 401, 403, 404, 503),
+        },
     )
-    async def get_photo(record_id: str, caller: Reads) -> Response:
-        """The photo as it was uploaded."""
+    async def get_photo(
+        record_id: str,
+        caller: Reads,
+        link: Annotated[bool, Query(description="Answer a short-lived link instead of the photo.")] = False,
+    ) -> Response:
+        """The photo as it was uploaded, or a link that reads it for some minutes."""
+        if link:
+            made = await service.photo_link(record_id, caller)
+            where = PhotoLink(
+                url=made.url if made else f"/v1/classifications/{record_id}/photo",
+                expires_at=made.expires_at if made else None,
+            )
+            return Response(
+                where.model_dump_json(), media_type="application/json", headers={"Cache-Control": "no-store"}
+            )
         record, photo = await service.photo(record_id, caller)
         media_type = f"image/{record.photo.format.lower()}"
         # An upload is never a page: the browser must not guess, and a new tab must not run it.

@@ -65,20 +65,22 @@ class Thresholds(_message.Message):
     def __init__(self, detect_from: _Optional[float] = ..., overlap: _Optional[float] = ..., sure_from: _Optional[float] = ..., empty_from: _Optional[float] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
-    __slots__ = ("photo", "filename", "ack", "tasks", "thresholds", "keep_location")
+    __slots__ = ("photo", "blob", "filename", "ack", "tasks", "thresholds", "keep_location")
     PHOTO_FIELD_NUMBER: _ClassVar[int]
+    BLOB_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     ACK_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     THRESHOLDS_FIELD_NUMBER: _ClassVar[int]
     KEEP_LOCATION_FIELD_NUMBER: _ClassVar[int]
     photo: bytes
+    blob: str
     filename: str
     ack: AckLevel
     tasks: Tasks
     thresholds: Thresholds
     keep_location: bool
-    def __init__(self, photo: _Optional[bytes] = ..., filename: _Optional[str] = ..., ack: _Optional[_Union[AckLevel, str]] = ..., tasks: _Optional[_Union[Tasks, str]] = ..., thresholds: _Optional[_Union[Thresholds, _Mapping]] = ..., keep_location: _Optional[bool] = ...) -> None: ...
+    def __init__(self, photo: _Optional[bytes] = ..., blob: _Optional[str] = ..., filename: _Optional[str] = ..., ack: _Optional[_Union[AckLevel, str]] = ..., tasks: _Optional[_Union[Tasks, str]] = ..., thresholds: _Optional[_Union[Thresholds, _Mapping]] = ..., keep_location: _Optional[bool] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
     __slots__ = ("classification",)
@@ -209,7 +211,7 @@ class Location(_message.Message):
     def __init__(self, latitude: _Optional[float] = ..., longitude: _Optional[float] = ...) -> None: ...
 
 class Photo(_message.Message):
-    __slots__ = ("sha256", "blob", "filename", "format", "width", "height", "size_bytes", "captured_at", "camera", "location")
+    __slots__ = ("sha256", "blob", "filename", "format", "width", "height", "size_bytes", "captured_at", "camera", "location", "source")
     SHA256_FIELD_NUMBER: _ClassVar[int]
     BLOB_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
@@ -220,6 +222,7 @@ class Photo(_message.Message):
     CAPTURED_AT_FIELD_NUMBER: _ClassVar[int]
     CAMERA_FIELD_NUMBER: _ClassVar[int]
     LOCATION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     sha256: str
     blob: str
     filename: str
@@ -230,7 +233,8 @@ class Photo(_message.Message):
     captured_at: str
     camera: Camera
     location: Location
-    def __init__(self, sha256: _Optional[str] = ..., blob: _Optional[str] = ..., filename: _Optional[str] = ..., format: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., size_bytes: _Optional[int] = ..., captured_at: _Optional[str] = ..., camera: _Optional[_Union[Camera, _Mapping]] = ..., location: _Optional[_Union[Location, _Mapping]] = ...) -> None: ...
+    source: str
+    def __init__(self, sha256: _Optional[str] = ..., blob: _Optional[str] = ..., filename: _Optional[str] = ..., format: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., size_bytes: _Optional[int] = ..., captured_at: _Optional[str] = ..., camera: _Optional[_Union[Camera, _Mapping]] = ..., location: _Optional[_Union[Location, _Mapping]] = ..., source: _Optional[str] = ...) -> None: ...
 
 class Timings(_message.Message):
     __slots__ = ("decode", "classify", "model", "triton", "total", "detect")
