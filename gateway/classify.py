@@ -14,6 +14,7 @@ from contract.answer import Answer, AnswerReader, ContractBroken
 from contract.ids import new_id
 from contract.options import DEFAULTS, Options
 from contract.photo_status import PhotoError, PhotoStatus
+from contract.priority import Priority
 from contract.record import AckLevel, Photo, Record, RecordStatus, Timings
 from gateway.errors import BestiaryError, DeadlineExceeded, ModelFailed, PhotoRejected
 from gateway.ports import BlobStore, Clock, Inference, Journal, ModelServer, PhotoInspector, StagedBlob
@@ -28,6 +29,10 @@ HASH_INLINE_BYTES = 256 * 1024
 _SUFFIX = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "GIF": "gif", "TIFF": "tif"}
 
 
+def _tell_nobody() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One photo to classify. ``deadline`` is on the monotonic clock, seconds."""
@@ -39,6 +44,9 @@ class Request:
     options: Options = DEFAULTS
     keep_location: bool = False
     """Whether the GPS position in the photo's EXIF goes into the record."""
+    priority: Priority = Priority.INTERACTIVE
+    model_answered: Callable[[], None] = _tell_nobody
+    """Called once the model has answered, whatever it said; what is left then is keeping the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,7 @@ class Classifier:
         staging = asyncio.create_task(self._timed("blob", self._blobs.stage(blob, request.photo)))
         try:
             inference = await self._timed("triton", self._infer(request))
+            request.model_answered()
             inferred = self._clock.monotonic()
             answer = self._read(inference)
             if not answer.status.answered:
@@ -138,7 +147,9 @@ class Classifier:
             ) from error
 
     def _infer(self, request: Request) -> Awaitable[Inference]:
-        return self._model.infer(request.photo, deadline=request.deadline, options=request.options)
+        return self._model.infer(
+            request.photo, deadline=request.deadline, options=request.options, priority=request.priority
+        )
 
     async def _keep(self, staged: StagedBlob, record: Record, ack: AckLevel) -> None:
         """Make photo and record durable side by side; nobody is told of the record before both are."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 from contract.options import DEFAULTS, Options
+from contract.priority import Priority
 from contract.record import AckLevel, Record
 from gateway.admission import Admission
 from gateway.classify import Classifier, Outcome, Request
@@ -69,14 +70,19 @@ class Service:
         ack: AckLevel | None = None,
         options: Options = DEFAULTS,
         keep_location: bool = False,
+        caller: str = "",
+        priority: Priority = Priority.INTERACTIVE,
     ) -> Outcome:
-        """Admit and classify one photo. ``edge`` labels the metrics; other arguments None for the default."""
+        """Admit and classify one photo. ``edge`` labels the metrics, ``caller`` is whose share of the service it is;
+        other arguments None for the default."""
         started = self._clock.monotonic()
         outcome = "cancelled"
         try:
             deadline = started + self.admission.timeout_s(timeout_s)
             self.admission.check_size(len(photo))
-            with self.admission.admit():
+            admitted = self.admission.admit(caller=caller, priority=priority, deadline=deadline, size_bytes=len(photo))
+            async with admitted as place:
+                self._metrics.stage.labels("wait").observe(place.waited_s)
                 result = await self._classifier.classify(
                     Request(
                         photo=photo,
@@ -85,6 +91,8 @@ class Service:
                         ack=ack or self._default_ack,
                         options=options,
                         keep_location=keep_location,
+                        priority=priority,
+                        model_answered=place.model_answered,
                     )
                 )
             outcome = "ok"
@@ -95,7 +103,8 @@ class Service:
         finally:
             self._metrics.photos.labels(edge, outcome).inc()
             if outcome == "ok":
-                self._metrics.latency.observe(self._clock.monotonic() - started)
+                latency = self._metrics.latency.labels(options.tasks.value, priority.value)
+                latency.observe(self._clock.monotonic() - started)
 
     async def get(self, record_id: str) -> Record:
         """An acknowledged record. Raises InvalidRequest (not an id), RecordNotFound, StorageUnavailable."""

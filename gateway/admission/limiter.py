@@ -28,7 +28,7 @@ class Limiter:
         self._most = float(most)
         self._target_s = target_s
         self._limit = self._least
-        self._begin()
+        self._count, self._sum_s, self._full, self._halved = 0, 0.0, False, False
 
     @property
     def limit(self) -> int:
@@ -60,7 +60,4 @@ class Limiter:
         self._halved = True
 
     def _begin(self) -> None:
-        self._count = 0
-        self._sum_s = 0.0
-        self._full = False
-        self._halved = False
+        self._count, self._sum_s, self._full, self._halved = 0, 0.0, False, False

@@ -24,10 +24,12 @@ class Problem(BaseModel):
 
 
 def problem(error: BestiaryError) -> JSONResponse:
-    """The response for an error, with ``Retry-After`` (whole seconds) where trying again helps."""
+    """The response for an error. Where trying again helps it says when: ``Retry-After`` knows whole seconds only
+    (RFC 9110, 10.2.3), ``retry-after-ms`` is the same more exactly."""
     status = http_status(error)
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+        headers["retry-after-ms"] = str(math.ceil(error.retry_after_s * 1e3))
     body = Problem(title=status.phrase, status=status, code=error.reason, detail=str(error), retryable=error.retryable)
     return JSONResponse(body.model_dump(), status, headers, media_type=MEDIA_TYPE)
