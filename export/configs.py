@@ -16,11 +16,17 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from contract import tensors
+from contract.priority import Priority
 from contract.tensors import DECODER, MAX_BATCH, TensorSpec, network_file
 from export.layout import INT8_NAME, LABELS, gpu_config_path
 
 QUEUE_SIZE: Final = 256
 """Requests that may wait in front of one model; more are answered UNAVAILABLE at once."""
+
+PRIORITY_LEVELS: Final = len(Priority)
+"""Levels of the queue of `animals`, which alone is asked with a priority. Each level is a queue of its own under the
+same policy (``priority_queue_policy`` names none), so each holds QUEUE_SIZE; level 1 is always served first, and what
+keeps level 2 from starving is the gateway, which lets both in."""
 
 QUEUE_TIMEOUT_US: Final = 60_000_000
 """A request may only shorten this, so it is the longest deadline that the gateway honours; microseconds."""
@@ -124,6 +130,8 @@ def animals(decoder: str, files: Mapping[str, str] = MappingProxyType({})) -> pb
         config.parameters[network_file(network)].string_value = file
     config.instance_group.add(count=3 if files else 4, kind=_CPU)
     _batch(config)
+    config.dynamic_batching.priority_levels = PRIORITY_LEVELS
+    config.dynamic_batching.default_priority_level = Priority.INTERACTIVE.level
     return config
 
 

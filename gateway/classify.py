@@ -14,6 +14,7 @@ from contract.answer import Answer, AnswerReader, ContractBroken
 from contract.ids import new_id
 from contract.options import DEFAULTS, Options
 from contract.photo_status import PhotoError, PhotoStatus
+from contract.priority import Priority
 from contract.record import LOCAL_OWNER, AckLevel, Photo, Record, RecordStatus, Timings
 from gateway.errors import BestiaryError, DeadlineExceeded, ModelFailed, PhotoRejected
 from gateway.ports import BlobStore, Clock, Inference, Journal, ModelServer, PhotoInspector, StagedBlob
@@ -26,6 +27,10 @@ HASH_INLINE_BYTES = 256 * 1024
 """Hashing less takes about as long as handing it to a thread, 0.1 to 0.2 ms."""
 
 _SUFFIX = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "GIF": "gif", "TIFF": "tif"}
+
+
+def _tell_nobody() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,9 @@ class Request:
     """Name of the blob that the photo was read from, if the caller referred to one."""
     kept: bool = False
     """Whether ``source`` is where photos are kept anyway, so that nothing has to be written."""
+    priority: Priority = Priority.INTERACTIVE
+    model_answered: Callable[[], None] = _tell_nobody
+    """Called once the model has answered, whatever it said; what is left then is keeping the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,7 @@ class Classifier:
         staging = asyncio.create_task(self._timed("blob", storing))
         try:
             inference = await self._timed("triton", self._infer(request))
+            request.model_answered()
             inferred = self._clock.monotonic()
             answer = self._read(inference)
             if not answer.status.answered:
@@ -149,7 +158,9 @@ class Classifier:
             ) from error
 
     def _infer(self, request: Request) -> Awaitable[Inference]:
-        return self._model.infer(request.photo, deadline=request.deadline, options=request.options)
+        return self._model.infer(
+            request.photo, deadline=request.deadline, options=request.options, priority=request.priority
+        )
 
     async def _keep(self, staged: StagedBlob, record: Record, ack: AckLevel) -> None:
         """Make photo and record durable side by side; nobody is told of the record before both are."""

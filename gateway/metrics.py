@@ -20,23 +20,31 @@ class Metrics:
             ["edge", "outcome"],
             registry=self.registry,
         )
-        # Seconds from the last byte received to the answer. p99 above 0.25: scale Triton or shed load.
+        # Seconds from the last byte received to the answer. p99 of interactive species above the SLO
+        # (deploy/slo/bestiary.yaml): admission sheds too late, look at the stages.
         self.latency = Histogram(
             "bestiary_photo_latency_seconds",
-            "Seconds from a whole photo received to its record.",
+            "Seconds from a whole photo received to its record, by task and priority.",
+            ["task", "priority"],
             registry=self.registry,
             buckets=LATENCY_BUCKETS_S,
         )
         # Seconds by stage of admitted photos: tells which part to scale.
         self.stage = Histogram(
             "bestiary_stage_seconds",
-            "Seconds by stage: triton, blob, journal.",
+            "Seconds by stage: wait (for a place), triton, blob, journal.",
             ["stage"],
             registry=self.registry,
             buckets=LATENCY_BUCKETS_S,
         )
-        # Photos in work. At max_inflight new ones are refused: add replicas.
+        # Photos in work, and how many may be in Triton at once. The limit falls when Triton is slow and rises to
+        # max_inflight when it is not: a limit at its least with photos waiting means more replicas.
         self.inflight = Gauge("bestiary_inflight_photos", "Photos being worked on.", registry=self.registry)
+        self.inflight_limit = Gauge(
+            "bestiary_inflight_limit_photos", "Photos that may be in Triton at once, now.", registry=self.registry
+        )
+        # Always above 0: more is asked for than can be answered; outcome overloaded says how much.
+        self.waiting = Gauge("bestiary_waiting_photos", "Photos that wait for a place.", registry=self.registry)
         # Records acknowledged and not in the store yet. Growing: the store is slow or away.
         self.undrained = Gauge(
             "bestiary_journal_undrained_records", "Records not in the store yet.", registry=self.registry

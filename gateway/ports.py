@@ -11,6 +11,7 @@ from typing import Protocol
 from uuid import UUID
 
 from contract.options import DEFAULTS, Options
+from contract.priority import Priority
 from contract.record import Camera, Location, Record
 from gateway.auth.principal import Credentials, Principal
 
@@ -101,8 +102,16 @@ class Authenticator(Protocol):
 class ModelServer(Protocol):
     """The server of the ``animals`` model."""
 
-    async def infer(self, photo: bytes, *, deadline: float, options: Options = DEFAULTS) -> Inference:
-        """Find out about one encoded photo what ``options`` ask for. ``deadline`` is on the monotonic clock, seconds.
+    async def infer(
+        self,
+        photo: bytes,
+        *,
+        deadline: float,
+        options: Options = DEFAULTS,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> Inference:
+        """Find out about one encoded photo what ``options`` ask for. ``deadline`` is on the monotonic clock, seconds;
+        ``priority`` decides where photos wait.
 
         Raises ModelUnavailable, Overloaded, DeadlineExceeded, ModelFailed.
         """

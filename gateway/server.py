@@ -27,8 +27,9 @@ from contract.generated.bestiary.v1 import bestiary_pb2
 from contract.generated.bestiary.v1.bestiary_pb2_grpc import add_BestiaryServicer_to_server
 from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME
 from contract.release import Release
+from contract.slo import read_slo
 from contract.taxonomy import parse_taxonomy
-from gateway.admission import Admission
+from gateway.admission import Admission, Bounds
 from gateway.audit import open_audit_log
 from gateway.auth.principal import Quota
 from gateway.auth.setup import is_loopback, make_guard, refuse_open_bind, tls_files
@@ -38,7 +39,7 @@ from gateway.edge.grpc.access import Access
 from gateway.edge.grpc.bestiary import BestiaryGrpc
 from gateway.edge.grpc.kserve import KServeGrpc
 from gateway.edge.http.app import HttpOptions, create_app
-from gateway.edge.http.listener import BoundedHttp, Listener
+from gateway.edge.http.listener import ConnectionLimits, Listener, bounded_http
 from gateway.metrics import Metrics
 from gateway.quota import Quotas
 from gateway.service import Service
@@ -73,13 +74,17 @@ class Gateway:
         self._tls_watch: asyncio.Task[None] | None = None
         self.http_port = settings.http_port
         self.grpc_port = settings.grpc_port
-        self._admission = Admission(
+        bounds = Bounds(
             max_inflight=settings.max_inflight,
+            min_inflight=settings.min_inflight,
+            max_waiting=settings.max_waiting,
             max_photo_bytes=settings.max_photo_bytes,
             max_held_bytes=settings.max_held_bytes,
             default_timeout_s=settings.default_timeout_s,
             max_timeout_s=settings.max_timeout_s,
+            slo_s=read_slo(settings.slo_file).latency_s,
         )
+        self._admission = Admission(bounds, self._clock)
 
     async def start(self) -> None:
         """Start in order; photos are admitted when this returns. Raises BestiaryError, OSError, ValueError."""
@@ -162,6 +167,8 @@ class Gateway:
             options=(
                 ("grpc.max_receive_message_length", GRPC_MESSAGE_ROOM * self._settings.max_photo_bytes),
                 ("grpc.so_reuseport", 0),
+                ("grpc.max_allowed_incoming_connections", self._settings.max_connections),
+                ("grpc.server_handshake_timeout_ms", int(self._settings.head_timeout_s * 1e3)),
             ),
         )
         add_BestiaryServicer_to_server(BestiaryGrpc(self._service), server)
@@ -204,12 +211,13 @@ class Gateway:
             settings.metrics_open,
             self._tls is not None or settings.tls_terminated_by_proxy,
         )
+        limits = ConnectionLimits(settings.max_connections, settings.head_timeout_s, settings.upload_timeout_s)
         context = None if self._tls is None else http_context(self._tls)
         config = uvicorn.Config(
             create_app(self._service, self._guard, self._metrics, self._refresh_gauges, options),
             ssl_context_factory=None if context is None else lambda config, default: context,
             log_config=None,  # its loggers pass on to ours, which redacts
-            http=BoundedHttp,
+            http=bounded_http(limits),
             log_level="warning",
             access_log=False,
             lifespan="off",
@@ -235,6 +243,8 @@ class Gateway:
     def _refresh_gauges(self) -> None:
         metrics, journal = self._metrics, self._journal
         metrics.inflight.set(self._admission.inflight)
+        metrics.inflight_limit.set(self._admission.limit)
+        metrics.waiting.set(self._admission.waiting)
         metrics.undrained.set(journal.undrained_records)
         metrics.undrained_bytes.set(journal.undrained_bytes)
         metrics.journal_appended.set(journal.stats.appended_records)

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 from contract.options import DEFAULTS, Options
+from contract.priority import Priority
 from contract.record import AckLevel, Record
 from gateway.admission import Admission
 from gateway.audit import audit
@@ -89,10 +90,13 @@ class Service:
         ack: AckLevel | None = None,
         options: Options = DEFAULTS,
         keep_location: bool = False,
+        caller: str = "",
+        priority: Priority = Priority.INTERACTIVE,
     ) -> Outcome:
         """Admit and classify one photo, read from the blob store first if it is a reference; its record is the
-        principal's. ``edge`` labels the metrics; other arguments None for the default. Raises as Classifier.classify,
-        and BlobRefused, RecordNotFound for a reference."""
+        principal's. ``edge`` labels the metrics, ``caller`` is whose share of the service it is where nobody has to say
+        who he is; other arguments None for the default. Raises as Classifier.classify, and BlobRefused, RecordNotFound
+        for a reference."""
         started = self._clock.monotonic()
         outcome = "cancelled"
         try:
@@ -102,22 +106,29 @@ class Service:
                 source = self._references.name_of(data.text)
             else:
                 self.admission.check_size(len(data))
-            with self.admission.admit(), self._quotas.admit(principal):
-                if isinstance(data, BlobReference):
-                    data = await self._fetch(source or "", data.take, deadline)
-                result = await self._classifier.classify(
-                    Request(
-                        photo=data,
-                        source=source,
-                        kept=source is not None and source.startswith(f"{UPLOADS}/"),
-                        deadline=deadline,
-                        filename=plain(filename),
-                        ack=ack or self._default_ack,
-                        options=options,
-                        keep_location=keep_location,
-                        owner=principal.owner,
+            share = caller if principal.kind is Kind.OPEN else principal.owner
+            size_bytes = 0 if isinstance(data, BlobReference) else len(data)
+            admitted = self.admission.admit(caller=share, priority=priority, deadline=deadline, size_bytes=size_bytes)
+            with self._quotas.admit(principal):
+                async with admitted as place:
+                    self._metrics.stage.labels("wait").observe(place.waited_s)
+                    if isinstance(data, BlobReference):
+                        data = await self._fetch(source or "", data.take, deadline)
+                    result = await self._classifier.classify(
+                        Request(
+                            photo=data,
+                            source=source,
+                            kept=source is not None and source.startswith(f"{UPLOADS}/"),
+                            deadline=deadline,
+                            filename=plain(filename),
+                            ack=ack or self._default_ack,
+                            options=options,
+                            keep_location=keep_location,
+                            owner=principal.owner,
+                            priority=priority,
+                            model_answered=place.model_answered,
+                        )
                     )
-                )
             outcome = "ok"
             return result
         except BestiaryError as error:
@@ -126,7 +137,8 @@ class Service:
         finally:
             self._metrics.photos.labels(edge, outcome).inc()
             if outcome == "ok":
-                self._metrics.latency.observe(self._clock.monotonic() - started)
+                latency = self._metrics.latency.labels(options.tasks.value, priority.value)
+                latency.observe(self._clock.monotonic() - started)
 
     async def get(self, record_id: str, principal: Principal) -> Record:
         """An acknowledged record. Raises InvalidRequest (not an id), RecordNotFound, StorageUnavailable.

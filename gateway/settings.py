@@ -64,10 +64,25 @@ class Settings(BaseSettings):
     """A larger photo is refused, as soon as its size is known."""
 
     max_inflight: int = Field(64, ge=1)
-    """Photos being worked on at once; one more is refused with a retry hint. About a second's work for two cores."""
+    """Photos being worked on at once, at most; how many of them are in Triton follows measured latency."""
+
+    min_inflight: int = Field(4, ge=1)
+    """Photos that may always be in Triton at once: one more than `animals` has instances keeps all of them busy."""
+
+    max_waiting: int = Field(256, ge=1)
+    """Photos that may wait for a place; each waits only if it will be answered in time."""
+
+    slo_file: Path = Path(__file__).parent.parent / "deploy" / "slo" / "bestiary.yaml"
+    """The service level objectives (OpenSLO); admission refuses what would not be answered within them."""
 
     max_held_bytes: int = Field(512 << 20, ge=1 << 20)
     """Bytes of photos in memory at once, half-uploaded ones included; one more is refused with a retry hint."""
+
+    max_connections: int = Field(2048, ge=1)
+    """Connections of each listener; one more is closed at once. An idle one costs about 30 kB."""
+
+    head_timeout_s: float = Field(10.0, gt=0)
+    """How long a new connection may take until its first request's head is there, seconds; also between requests."""
 
     upload_timeout_s: float = Field(60.0, gt=0)
     """How long a body may take to arrive, seconds."""

@@ -15,6 +15,7 @@ from typing import Any
 from contract.answer import ContractBroken, failed_row, split_strings
 from contract.options import DEFAULTS, Options, OptionsError, read_options
 from contract.photo_status import PhotoStatus
+from contract.priority import PRIORITY, Priority, of_level
 from contract.record import AckLevel
 from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, MAX_BATCH, PHOTO
 from gateway.auth.principal import Principal
@@ -43,6 +44,13 @@ class InferCall:
     ack: AckLevel | None = None
     options: Options = DEFAULTS
     keep_location: bool = False
+    priority: Priority | None = None
+    caller: str = ""
+
+    @property
+    def urgency(self) -> Priority:
+        """What was asked for; else a single photo is interactive, and many in one call are a batch."""
+        return self.priority or (Priority.INTERACTIVE if len(self.photos) == 1 else Priority.BATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,8 @@ async def _one(
         ack=call.ack,
         options=call.options,
         keep_location=call.keep_location,
+        caller=call.caller,
+        priority=call.urgency,
     )
     return {**_NOTHING, **outcome.inference.tensors}, str(outcome.record.id)
 
@@ -166,6 +176,16 @@ def ack_of(text: str) -> AckLevel | None:
         return AckLevel(text) if text else None
     except ValueError:
         raise InvalidRequest(f"Unknown ack level: use one of {', '.join(AckLevel)}.") from None
+
+
+def priority_of(parameters: Mapping[str, Any]) -> Priority | None:
+    """The protocol's ``priority`` parameter: 1 interactive, 2 batch, or the words; 0 or nothing for the default.
+    Raises InvalidRequest."""
+    value = parameters.get(PRIORITY) or 0
+    try:
+        return Priority(value) if isinstance(value, str) else of_level(value)
+    except ValueError:
+        raise InvalidRequest("The parameter priority must be 1 (interactive) or 2 (batch).") from None
 
 
 def timeout_of(microseconds: Any) -> float | None:

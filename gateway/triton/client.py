@@ -11,6 +11,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from contract.options import DEFAULTS, Options, Task
+from contract.priority import PRIORITY, Priority
 from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, BOX_OUTPUTS, PHOTO
 from gateway.errors import BestiaryError, DeadlineExceeded, ModelFailed, ModelUnavailable, Overloaded
 from gateway.ports import Inference
@@ -39,7 +40,14 @@ class TritonClient:
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = GRPCInferenceServiceStub(self._channel)
 
-    async def infer(self, photo: bytes, *, deadline: float, options: Options = DEFAULTS) -> Inference:
+    async def infer(
+        self,
+        photo: bytes,
+        *,
+        deadline: float,
+        options: Options = DEFAULTS,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> Inference:
         """See ``gateway.ports.ModelServer.infer``. The time left also goes to Triton as the request's queue
         timeout, so that what cannot be in time is dropped there instead of computed."""
         left_s = deadline - time.monotonic()
@@ -52,6 +60,7 @@ class TritonClient:
             raw_input_contents=(struct.pack("<I", len(photo)) + photo,),
         )
         request.parameters["timeout"].int64_param = max(1, int(left_s * 1e6))
+        request.parameters[PRIORITY].int64_param = priority.level
         for name, value in options.parameters().items():
             request.parameters[name].string_param = str(value)
         try:

@@ -10,6 +10,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from contract import tensors
+from contract.priority import Priority
 from contract.taxonomy import parse_taxonomy
 from export.configs import all_configs, data_type, render
 
@@ -50,6 +51,15 @@ def test_every_queue_is_bounded_in_length_and_time(path: str) -> None:
     assert policy.max_queue_size > 0
     assert policy.default_timeout_microseconds > 0
     assert policy.timeout_action == pb.ModelQueuePolicy.REJECT
+
+
+def test_only_animals_is_asked_with_a_priority_and_takes_none_for_interactive() -> None:
+    for path, config in CONFIGS.items():
+        batching = config.dynamic_batching
+        levels = (batching.priority_levels, batching.default_priority_level)
+        assert levels == ((2, Priority.INTERACTIVE.level) if config.name == tensors.ANIMALS else (0, 0)), path
+        assert not batching.priority_queue_policy, "one policy bounds the queues of all levels"
+    assert sorted(priority.level for priority in Priority) == [1, 2]
 
 
 def test_only_the_gpu_profile_needs_a_gpu() -> None:

@@ -13,6 +13,7 @@ import pytest
 from contract.answer import AnswerReader, failed_row
 from contract.options import DEFAULTS, Options, Task
 from contract.photo_status import PhotoStatus
+from contract.priority import Priority
 from contract.record import AckLevel, RecordStatus, Verdict
 from contract.taxonomy import NO_ANIMAL, Depth, parse_taxonomy
 from contract.tensors import SPECIES_IDS, SPECIES_SCORES, TAXON, TAXON_SCORE, TOP_K
@@ -57,7 +58,14 @@ class Model:
         self.deadlines: list[float] = []
         self.options: list[Options] = []
 
-    async def infer(self, photo: bytes, *, deadline: float, options: Options = DEFAULTS) -> Inference:
+    async def infer(
+        self,
+        photo: bytes,
+        *,
+        deadline: float,
+        options: Options = DEFAULTS,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> Inference:
         self.deadlines.append(deadline)
         self.options.append(options)
         await asyncio.sleep(self.delay_s)

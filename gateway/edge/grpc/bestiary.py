@@ -9,8 +9,10 @@ import grpc
 
 from contract.generated.bestiary.v1 import bestiary_pb2 as pb
 from contract.generated.bestiary.v1.bestiary_pb2_grpc import BestiaryServicer
+from contract.priority import Priority
 from gateway.edge.grpc import messages
 from gateway.edge.grpc.access import caller
+from gateway.edge.grpc.calls import caller_of, priority_of, time_left_s
 from gateway.edge.grpc.failures import guarded, unary
 from gateway.errors import BestiaryError
 from gateway.service import BlobReference, Service
@@ -28,18 +30,19 @@ class BestiaryGrpc(BestiaryServicer):
     @unary
     async def Classify(self, request: pb.ClassifyRequest, context: grpc.aio.ServicerContext) -> pb.ClassifyResponse:
         """One photo."""
-        return pb.ClassifyResponse(classification=await self._classify(request, context))
+        return pb.ClassifyResponse(classification=await self._classify(request, context, Priority.INTERACTIVE))
 
     async def ClassifyStream(
         self, requests: AsyncIterator[pb.ClassifyStreamRequest], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.ClassifyStreamResponse]:
-        """Many photos; replies as they finish. At most STREAM_WINDOW are in work or waiting to be sent."""
+        """Many photos, a batch unless the metadata says otherwise; replies as they finish. At most STREAM_WINDOW are
+        in work or waiting to be sent."""
         replies: asyncio.Queue[pb.ClassifyStreamResponse | None] = asyncio.Queue()
         window = asyncio.Semaphore(STREAM_WINDOW)
 
         async def answer(item: pb.ClassifyStreamRequest) -> None:
             try:
-                record = await guarded(self._classify(item.request, context))
+                record = await guarded(self._classify(item.request, context, Priority.BATCH))
                 done = pb.ClassifyStreamResponse(key=item.key, classification=record)
             except BestiaryError as error:
                 done = pb.ClassifyStreamResponse(key=item.key, failure=messages.failure(error))
@@ -80,7 +83,10 @@ class BestiaryGrpc(BestiaryServicer):
             classifications=map(messages.classification, page.records), next_page_token=page.next_page_token
         )
 
-    async def _classify(self, request: pb.ClassifyRequest, context: grpc.aio.ServicerContext) -> pb.Classification:
+    async def _classify(
+        self, request: pb.ClassifyRequest, context: grpc.aio.ServicerContext, priority: Priority
+    ) -> pb.Classification:
+        """``priority`` is that of a call without one."""
         with self._service.admission.hold() as take:
             photo: bytes | BlobReference = request.photo
             if request.WhichOneof("input") == "blob":
@@ -96,11 +102,7 @@ class BestiaryGrpc(BestiaryServicer):
                 ack=messages.ack_of(request.ack),
                 options=messages.options_of(request),
                 keep_location=request.keep_location,
+                caller=caller_of(context),
+                priority=priority_of(context, priority),
             )
         return messages.classification(outcome.record)
-
-
-def time_left_s(context: grpc.aio.ServicerContext) -> float | None:
-    """Seconds until the call's own deadline; None where the caller set none (gRPC then says years)."""
-    left = context.time_remaining()
-    return None if left is None or left > 86400 else max(left, 1e-6)

@@ -12,7 +12,7 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceServicer
 from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, MAX_BATCH, PHOTO
 from gateway.edge import kserve
 from gateway.edge.grpc.access import caller
-from gateway.edge.grpc.bestiary import time_left_s
+from gateway.edge.grpc.calls import caller_of, time_left_s
 from gateway.edge.grpc.failures import guarded, unary
 from gateway.errors import BestiaryError, InvalidRequest, NotExposed
 from gateway.service import Service
@@ -96,7 +96,8 @@ class KServeGrpc(GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonc
         kserve.check_model(request.model_name, request.model_version)
         with self._service.admission.hold() as take:
             take(request.ByteSize())
-            reply = await kserve.infer(self._service, _call(request, time_left_s(context)), caller(), "kserve_grpc")
+            call = _call(request, time_left_s(context), caller_of(context))
+            reply = await kserve.infer(self._service, call, caller(), "kserve_grpc")
         response = pb.ModelInferResponse(
             model_name=ANIMALS, model_version=reply.version, id=request.id, raw_output_contents=reply.tensors.values()
         )
@@ -107,7 +108,7 @@ class KServeGrpc(GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonc
         return response
 
 
-def _call(request: Any, time_left: float | None) -> kserve.InferCall:
+def _call(request: Any, time_left: float | None, caller: str) -> kserve.InferCall:
     if len(request.inputs) != 1:
         raise InvalidRequest(f"Send exactly one input, {PHOTO.name}.")
     tensor = request.inputs[0]
@@ -126,6 +127,8 @@ def _call(request: Any, time_left: float | None) -> kserve.InferCall:
         ack=kserve.ack_of(str(parameters.get("ack") or "")),
         options=kserve.options_of(parameters),
         keep_location=kserve.flag(parameters, "keep_location"),
+        priority=kserve.priority_of(parameters),
+        caller=caller,
     )
 
 

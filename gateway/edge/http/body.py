@@ -146,6 +146,11 @@ def _declared_size(request: Request) -> int:
     return small_number(request.headers.get("content-length", "0")) or 0
 
 
+def caller_of(request: Request) -> str:
+    """Whose share of the service a request takes: the address of the peer without its port."""
+    return request.client.host if request.client else ""
+
+
 def small_number(text: str) -> int | None:
     """A decimal number of at most 15 ASCII digits, else None."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else None

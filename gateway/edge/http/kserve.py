@@ -16,7 +16,7 @@ from contract.answer import split_strings
 from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, MAX_BATCH, PHOTO
 from gateway.edge import kserve
 from gateway.edge.http.access import Classifies
-from gateway.edge.http.body import read_limited, small_number
+from gateway.edge.http.body import caller_of, read_limited, small_number
 from gateway.errors import InvalidRequest
 from gateway.service import Service
 
@@ -75,7 +75,7 @@ def router(service: Service, version: str, upload_timeout_s: float) -> APIRouter
             body = await read_limited(request, service.admission, take, upload_timeout_s, extra_bytes=limit // 2)
             header, binary = await _split(request, body)
             _id(header)
-            reply = await kserve.infer(service, _call(header, binary), caller, "kserve_http")
+            reply = await kserve.infer(service, _call(header, binary, caller_of(request)), caller, "kserve_http")
         return _respond(header, reply)
 
     return routes
@@ -110,7 +110,7 @@ async def _split(request: Request, body: bytes) -> tuple[Mapping[str, Any], byte
     return header, body[length:]
 
 
-def _call(header: Mapping[str, Any], binary: bytes) -> kserve.InferCall:
+def _call(header: Mapping[str, Any], binary: bytes, caller: str) -> kserve.InferCall:
     inputs, outputs = header.get("inputs"), header.get("outputs", [])
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise InvalidRequest(f"Send exactly one input, {PHOTO.name}.")
@@ -134,6 +134,8 @@ def _call(header: Mapping[str, Any], binary: bytes) -> kserve.InferCall:
         ack=kserve.ack_of(str(parameters.get("ack", ""))),
         options=kserve.options_of(parameters),
         keep_location=kserve.flag(parameters, "keep_location"),
+        priority=kserve.priority_of(parameters),
+        caller=caller,
     )
 
 

@@ -24,12 +24,14 @@ class Problem(BaseModel):
 
 
 def problem(error: BestiaryError) -> JSONResponse:
-    """The response for an error, with ``Retry-After`` (whole seconds) where trying again helps and ``WWW-Authenticate``
-    where credentials would."""
+    """The response for an error. Where trying again helps it says when: ``Retry-After`` knows whole seconds only
+    (RFC 9110, 10.2.3), ``retry-after-ms`` is the same more exactly. ``WWW-Authenticate`` stands where credentials would
+    help."""
     status = http_status(error)
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+        headers["retry-after-ms"] = str(math.ceil(error.retry_after_s * 1e3))
     if isinstance(error, Unauthenticated | Forbidden) and error.challenge:
         headers["WWW-Authenticate"] = error.challenge
     body = Problem(title=status.phrase, status=status, code=error.reason, detail=str(error), retryable=error.retryable)

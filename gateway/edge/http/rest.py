@@ -9,9 +9,10 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from contract.options import Options, Task
+from contract.priority import Priority
 from contract.record import AckLevel, Record, Verdict
 from gateway.edge.http.access import Classifies, Reads
-from gateway.edge.http.body import FIELD, BlobBody, read_upload
+from gateway.edge.http.body import FIELD, BlobBody, caller_of, read_upload
 from gateway.edge.http.problems import MEDIA_TYPE, Problem
 from gateway.ports import ListQuery
 from gateway.service import MAX_PAGE, Service
@@ -82,6 +83,9 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
         sure_from: _Share = None,
         empty_from: _Share = None,
         keep_location: Annotated[bool, Query(description="Keep the GPS position of the photo's EXIF.")] = False,
+        priority: Annotated[
+            Priority, Query(description="`batch` waits while interactive photos come.")
+        ] = Priority.INTERACTIVE,
         bestiary_timeout_ms: Annotated[int | None, Header(ge=1, le=MAX_TIMEOUT_MS, description="Milliseconds.")] = None,
     ) -> Response:
         """Find, count and name the animals in one photo: its bytes as the body, a form with the field
@@ -97,6 +101,8 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
                 ack=ack,
                 options=Options(tasks, detect_from, overlap, sure_from, empty_from),
                 keep_location=keep_location,
+                caller=caller_of(request),
+                priority=priority,
             )
         record = outcome.record
         return Response(
