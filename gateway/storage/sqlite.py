@@ -33,7 +33,8 @@ BUSY_TIMEOUT_S: Final = 5.0
 _UPSERT: Final = """INSERT INTO records (id, partition, received_us, day, owner, species, verdict, body)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET partition = excluded.partition, received_us = excluded.received_us,
-    day = excluded.day, owner = excluded.owner, species = excluded.species, verdict = excluded.verdict, body = excluded.body"""
+    day = excluded.day, owner = excluded.owner, species = excluded.species, verdict = excluded.verdict,
+    body = excluded.body"""
 
 _T = TypeVar("_T")
 _Row = tuple[str, str, int, int, str, str, str, str]
