@@ -10,8 +10,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
 from uuid import UUID
@@ -21,34 +20,24 @@ from pydantic import ValidationError
 from contract.ids import partition_of
 from contract.record import Record
 from gateway.errors import InvalidRequest, RecordNotFound, StorageUnavailable
-from gateway.ports import ListQuery, Page
+from gateway.ports import DayCount, ListQuery, Page
 from gateway.storage import page_token
 from gateway.storage.files import make_directory
+from gateway.storage.moments import DAY_US, day_name, microseconds
 from gateway.storage.page_token import PageToken
+from gateway.storage.sqlite_schema import leave_transaction, migrate
 
-SCHEMA_VERSION: Final = 1
-"""``PRAGMA user_version`` of the files that this program writes."""
 BUSY_TIMEOUT_S: Final = 5.0
 """How long one statement waits for another process' lock before it is StorageUnavailable."""
 
-# Every index ends in (received_us, id), the order of every listing, so that a page is a walk along one of them.
-# Not WITHOUT ROWID: that pays for rows below a twentieth of a page, and a body has kilobytes
-# (sqlite.org/withoutrowid.html, section 4).
-_SCHEMA: Final = (
-    """CREATE TABLE records (
-        id TEXT PRIMARY KEY, partition TEXT NOT NULL, received_us INTEGER NOT NULL,
-        species TEXT NOT NULL, verdict TEXT NOT NULL, body TEXT NOT NULL)""",
-    "CREATE INDEX records_newest ON records (received_us, id)",
-    "CREATE INDEX records_species ON records (species, received_us, id)",
-    "CREATE INDEX records_verdict ON records (verdict, received_us, id)",
-)
-_UPSERT: Final = """INSERT INTO records (id, partition, received_us, species, verdict, body) VALUES (?, ?, ?, ?, ?, ?)
+_UPSERT: Final = """INSERT INTO records (id, partition, received_us, day, owner, species, verdict, body)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET partition = excluded.partition, received_us = excluded.received_us,
-    species = excluded.species, verdict = excluded.verdict, body = excluded.body"""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+    day = excluded.day, owner = excluded.owner, species = excluded.species, verdict = excluded.verdict,
+    body = excluded.body"""
 
 _T = TypeVar("_T")
-_Row = tuple[str, str, int, str, str, str]
+_Row = tuple[str, str, int, int, str, str, str, str]
 
 
 class _Connection:
@@ -102,7 +91,7 @@ class SqliteResultStore:
         version."""
         store = cls(_Connection(path, "writer"), _Connection(path, "reader"))
         try:
-            await store._writer.call(lambda database: _migrate(database, path))
+            await store._writer.call(lambda database: migrate(database, path))
         except StorageUnavailable:
             await store.close()
             raise
@@ -132,7 +121,13 @@ class SqliteResultStore:
         if len(rows) <= query.limit:
             return Page(records, "")
         last = records[-1]
-        return Page(records, PageToken(_microseconds(last.received_at, "received_at"), last.id).encode())
+        return Page(records, PageToken(microseconds(last.received_at, "received_at"), last.id).encode())
+
+    async def counts_by_day(self, since: datetime, until: datetime, *, owner: str = "") -> tuple[DayCount, ...]:
+        """Ordered by day and species. Raises InvalidRequest (naive time), StorageUnavailable."""
+        statement, values = _counting(since, until, owner)
+        rows = await self._reader.call(lambda database: database.execute(statement, values).fetchall())
+        return tuple(DayCount(day_name(day), species, records) for day, species, records in rows)
 
     async def close(self) -> None:
         """Finish what was begun; further calls raise StorageUnavailable."""
@@ -152,45 +147,21 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _migrate(database: sqlite3.Connection, path: Path) -> None:
-    with closing(database.cursor()) as cursor:
-        cursor.execute("BEGIN IMMEDIATE")  # two processes may both find a new file
-        try:
-            version = cursor.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise StorageUnavailable(
-                    f"{path} has schema version {version}; this program knows {SCHEMA_VERSION} and older. "
-                    "Upgrade it, or give it a file of its own."
-                )
-            if version == 0:
-                for statement in _SCHEMA:
-                    cursor.execute(statement)
-                cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            cursor.execute("COMMIT")
-        finally:
-            _leave_transaction(database)
-
-
 def _write(database: sqlite3.Connection, rows: Sequence[_Row]) -> None:
     database.execute("BEGIN IMMEDIATE")
     try:
         database.executemany(_UPSERT, rows)
         database.execute("COMMIT")
     finally:
-        _leave_transaction(database)
-
-
-def _leave_transaction(database: sqlite3.Connection) -> None:
-    """After a failure the connection must not keep the write lock. SQLite may have rolled back by itself."""
-    if database.in_transaction:
-        database.execute("ROLLBACK")
+        leave_transaction(database)
 
 
 def _row(record: Record) -> _Row:
+    at = microseconds(record.received_at, "received_at")
     species = record.species[0].common_name if record.species else ""
-    received_us = _microseconds(record.received_at, "received_at")
     body = record.model_dump_json(by_alias=True)
-    return str(record.id), partition_of(record.id), received_us, species, record.verdict.value, body
+    partition = partition_of(record.id)
+    return str(record.id), partition, at, at // DAY_US, record.owner, species, record.verdict.value, body
 
 
 def _parse(body: str) -> Record:
@@ -211,14 +182,16 @@ def _selection(query: ListQuery) -> tuple[str, list[str | int]]:
         conditions.append(condition)
         values.extend(bound)
 
+    if query.owner:
+        where("owner = ?", query.owner)
     if query.species:
         where("species = ?", query.species)
     if query.verdict:
         where("verdict = ?", query.verdict)
     if query.since is not None:
-        where("received_us >= ?", _microseconds(query.since, "since"))
+        where("received_us >= ?", microseconds(query.since, "since"))
     if query.until is not None:
-        where("received_us < ?", _microseconds(query.until, "until"))
+        where("received_us < ?", microseconds(query.until, "until"))
     if query.page_token:
         token = page_token.decode(query.page_token)
         where("(received_us, id) < (?, ?)", token.received_us, str(token.record_id))
@@ -228,8 +201,15 @@ def _selection(query: ListQuery) -> tuple[str, list[str | int]]:
     return statement, values
 
 
-def _microseconds(moment: datetime, name: str) -> int:
-    """Exact microseconds since 1970."""
-    if moment.tzinfo is None:
-        raise InvalidRequest(f"{name} has no time zone. Give it in UTC, as in 2026-11-22T08:00:00Z.")
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+def _counting(since: datetime, until: datetime, owner: str) -> tuple[str, list[str | int]]:
+    """The statement for the counts. The days are bounded too, as that is what the indices begin with."""
+    first, end = microseconds(since, "since"), microseconds(until, "until")
+    values: list[str | int] = [first // DAY_US, end // DAY_US, first, end]
+    condition = "day BETWEEN ? AND ? AND received_us >= ? AND received_us < ?"
+    if owner:
+        condition = f"owner = ? AND {condition}"
+        values.insert(0, owner)
+    statement = (
+        f"SELECT day, species, count(*) FROM records WHERE {condition} GROUP BY day, species ORDER BY day, species"  # noqa: S608 (constants)
+    )
+    return statement, values

@@ -11,7 +11,7 @@ import pytest
 from contract.ids import new_id
 from contract.record import Record
 from gateway.errors import InvalidRequest, RecordNotFound, StorageUnavailable
-from gateway.ports import ListQuery, ResultStore
+from gateway.ports import DayCount, ListQuery, ResultStore
 from gateway.storage.sqlite import SqliteResultStore
 
 START = datetime(2026, 11, 22, 8, tzinfo=UTC)
@@ -150,10 +150,100 @@ async def test_a_limit_below_one_is_the_callers_error(store: ResultStore) -> Non
         await store.list(ListQuery(limit=0))
 
 
+def owned(record: Record, owner: str) -> Record:
+    return record.model_copy(update={"owner": owner})
+
+
+async def test_an_owner_sees_only_their_own_records(store: ResultStore, make_record: MakeRecord) -> None:
+    mine = [owned(make_record(START + timedelta(seconds=n)), "a") for n in range(3)]
+    theirs = [owned(make_record(START + timedelta(seconds=n)), "b") for n in range(3)]
+    await store.upsert([*mine, *theirs])
+    assert await every_page(store, limit=9, owner="a") == mine[::-1]
+    assert await every_page(store, limit=9, owner="nobody") == []
+    assert len(await every_page(store, limit=9)) == 6
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+async def test_pages_of_an_owner_skip_the_records_of_others(
+    store: ResultStore, make_record: MakeRecord, limit: int
+) -> None:
+    records = [owned(make_record(START + timedelta(hours=5 * n // 2)), "ab"[n % 2]) for n in range(10)]
+    await store.upsert(records)
+    assert await every_page(store, limit=limit, owner="b") == records[1::2][::-1]
+    since = records[5].received_at
+    assert await every_page(store, limit=limit, owner="b", species="red fox", since=since) == records[5::2][::-1]
+    assert await every_page(store, limit=limit, owner="b", verdict="empty") == []
+
+
+async def test_pages_go_on_across_days_in_the_order_of_upload(store: ResultStore, make_record: MakeRecord) -> None:
+    days = (0, 1, 2, 9, 40, 41, 400)
+    records = [make_record(START + timedelta(days=day, hours=hour)) for day in days for hour in (0, 15)]
+    await store.upsert(records)
+    for limit in (1, 3, 20):
+        assert await every_page(store, limit=limit) == records[::-1]
+    middle = await every_page(store, limit=2, since=records[2].received_at, until=records[8].received_at)
+    assert middle == records[2:8][::-1]
+
+
+async def test_an_id_that_runs_ahead_of_the_upload_time_changes_no_order(
+    store: ResultStore, make_record: MakeRecord
+) -> None:
+    # Ids never step back, even if the clock does: the second record has a later id and an earlier upload.
+    late = make_record(START + timedelta(days=2))
+    early = make_record(START)
+    newest = make_record(START + timedelta(days=3))
+    await store.upsert([late, early, newest])
+    assert await every_page(store, limit=1) == [newest, late, early]
+    assert await every_page(store, limit=9, until=START + timedelta(hours=1)) == [early]
+    counts = await store.counts_by_day(START, START + timedelta(days=1))
+    assert counts == (DayCount("2026-11-22", "red fox", 1),)
+
+
+async def test_counts_are_by_utc_day_and_species(store: ResultStore, make_record: MakeRecord) -> None:
+    midnight = datetime(2026, 11, 23, tzinfo=UTC)
+    tick = timedelta(microseconds=1)
+    records = [
+        make_record(midnight - tick), make_record(midnight - tick, "badger"), make_record(midnight),
+        make_record(midnight, "", "empty"), make_record(midnight + tick), make_record(midnight + timedelta(days=1)),
+    ]  # fmt: skip
+    await store.upsert(records)
+    assert await store.counts_by_day(midnight - timedelta(days=9), midnight + timedelta(days=9)) == (
+        DayCount("2026-11-22", "badger", 1),
+        DayCount("2026-11-22", "red fox", 1),
+        DayCount("2026-11-23", "", 1),
+        DayCount("2026-11-23", "red fox", 2),
+        DayCount("2026-11-24", "red fox", 1),
+    )
+    elsewhere = datetime.fromisoformat("2026-11-23T01:00:00+01:00")  # the same midnight
+    assert await store.counts_by_day(elsewhere, midnight + tick) == (
+        DayCount("2026-11-23", "", 1),
+        DayCount("2026-11-23", "red fox", 1),
+    )
+
+
+async def test_counts_of_an_owner_are_theirs_alone(store: ResultStore, make_record: MakeRecord) -> None:
+    await store.upsert([owned(make_record(), owner) for owner in "aab"])
+    whole_day = START - timedelta(hours=1), START + timedelta(hours=1)
+    assert await store.counts_by_day(*whole_day, owner="a") == (DayCount("2026-11-22", "red fox", 2),)
+    assert await store.counts_by_day(*whole_day, owner="c") == ()
+
+
+async def test_an_empty_range_counts_nothing(store: ResultStore, make_record: MakeRecord) -> None:
+    await store.upsert([make_record(START)])
+    assert await store.counts_by_day(START, START) == ()
+    assert await store.counts_by_day(START + timedelta(days=1), START) == ()
+    assert await store.counts_by_day(START - timedelta(days=3), START) == ()
+
+
 async def test_after_close_everything_is_unavailable(store: ResultStore, make_record: MakeRecord) -> None:
     record = make_record()
     await store.upsert([record])
     await store.close()
-    for call in (store.upsert([record]), store.get(record.id), store.list(ListQuery(limit=1))):
+    for call in (
+        store.upsert([record]),
+        store.get(record.id),
+        store.list(ListQuery(limit=1)),
+        store.counts_by_day(START, START),
+    ):
         with pytest.raises(StorageUnavailable):
             await call

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import pytest
 
 from contract.record import Record
 from gateway.errors import InvalidRequest, StorageUnavailable
-from gateway.ports import Clock, ListQuery, Page
+from gateway.ports import Clock, DayCount, ListQuery, Page
 from gateway.storage.dead_letters import DeadLetterFile
 from gateway.storage.drain import FIRST_BACKOFF_S, MAX_BACKOFF_S, Drain, backoff_s
 from gateway.storage.journal import FileJournal
@@ -42,6 +43,9 @@ class ScriptedStore:
         raise NotImplementedError
 
     async def list(self, query: ListQuery) -> Page:
+        raise NotImplementedError
+
+    async def counts_by_day(self, since: datetime, until: datetime, *, owner: str = "") -> tuple[DayCount, ...]:
         raise NotImplementedError
 
     async def close(self) -> None:
