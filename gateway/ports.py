@@ -255,13 +255,14 @@ class Journal(Protocol):
         ...
 
     def batches(self) -> AsyncIterator[Sequence[Record]]:
-        """Batches of undrained records in append order; ends when the journal is sealed and empty, or closed.
-        A batch that was not committed comes again."""
+        """Batches of undrained records in append order; ends when the journal is sealed and every record was given,
+        or closed. Several may be out at once, never two versions of one id. What was not committed comes again to
+        the next iteration."""
         ...
 
     async def commit(self, records: Sequence[Record], *, dead_letters: Collection[UUID] = ()) -> None:
-        """Say that this batch (the last that ``batches`` gave) is in the store, but for ``dead_letters``, which are
-        safe elsewhere; its space may be reused."""
+        """Say that a batch of ``batches`` is in the store, but for ``dead_letters``, which are safe elsewhere.
+        Batches may be committed in any order; space is reused from the oldest on."""
         ...
 
     def seal(self) -> None:

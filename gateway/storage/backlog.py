@@ -27,6 +27,7 @@ class Entry:
     payload: bytes
     end: Position
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
+    committed: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -39,45 +40,114 @@ class Entry:
 
 
 class Backlog:
-    """A queue of entries. An id that was appended twice is twice in the queue; ``get`` sees the later one."""
+    """A queue of entries that are handed out in order, committed in any order and released in order.
+
+    Of an id that was appended again only the last version is handed out, and never while an older one is out:
+    so the store never sees a record go backwards. ``get`` sees the last version too.
+    """
 
     def __init__(self) -> None:
         self.size_bytes = 0
+        """Frames that are not released yet: what the disk has to hold."""
         self._queue: deque[Entry] = deque()
+        self._waiting: deque[Entry] = deque()
+        self._out: list[list[Entry]] = []
+        self._out_ids: set[UUID] = set()
         self._by_id: dict[UUID, Entry] = {}
+        self._uncommitted = 0
         self._dead: deque[UUID] = deque(maxlen=_DEAD_LETTERS_REMEMBERED)
         self._abandoned = False
 
     def __len__(self) -> int:
-        return len(self._queue)
+        """Entries that are not committed."""
+        return self._uncommitted
 
     def add(self, entry: Entry) -> None:
         """At the end."""
         self._queue.append(entry)
+        self._waiting.append(entry)
         self._by_id[entry.record_id] = entry
         self.size_bytes += entry.size_bytes
+        self._uncommitted += 1
 
     def get(self, record_id: UUID) -> Entry | None:
         """By id."""
         return self._by_id.get(record_id)
 
-    def head(self, count: int) -> list[Entry]:
-        """The oldest ``count``, which stay."""
-        return list(islice(self._queue, count))
+    def oldest(self) -> Entry | None:
+        """The first entry that is not committed."""
+        return next((entry for entry in self._queue if not entry.committed), None)
 
-    def drop_head(self, ids: Sequence[UUID], dead_letters: Collection[UUID]) -> list[Entry]:
-        """Remove the oldest entries and wake who waits for them. Raises ValueError if their ids are not ``ids``."""
-        entries = self.head(len(ids))
-        if [entry.record_id for entry in entries] != list(ids):
-            raise ValueError("commit() takes the batch that batches() gave last")
+    def rewind(self) -> None:
+        """Take back what was handed out and not committed: ``take`` begins with the oldest again."""
+        self._out.clear()
+        self._out_ids.clear()
+        self._waiting = deque(entry for entry in self._queue if not entry.committed)
+
+    @property
+    def all_out(self) -> bool:
+        """Whether nothing is left to be handed out."""
+        self._skip()
+        return not self._waiting
+
+    def take(self, count: int) -> list[Entry]:
+        """Hand out the next entries, at most ``count``. Empty if there is none, or if an older version of the next
+        one is out."""
+        batch: list[Entry] = []
+        while len(batch) < count and not self.all_out and self._waiting[0].record_id not in self._out_ids:
+            batch.append(self._waiting.popleft())
+        if batch:
+            self._out.append(batch)
+            self._out_ids.update(entry.record_id for entry in batch)
+        return batch
+
+    def commit(self, ids: Sequence[UUID], dead_letters: Collection[UUID]) -> list[Entry]:
+        """Mark a batch that is out as committed and wake who waits for it. Returns the entries that may be released,
+        which are gone now: all up to the oldest that is not committed.
+
+        Raises ValueError if no batch that is out has these ids, nor the oldest entries.
+        """
+        for entry in self._claim(list(ids)):
+            self._done(entry, _dead_letter if entry.record_id in dead_letters else None)
         self._dead.extend(dead_letters)
-        for entry in entries:
-            self._queue.popleft()
-            self.size_bytes -= entry.size_bytes
-            if self._by_id[entry.record_id] is entry:
-                del self._by_id[entry.record_id]
-            wake(entry.waiters, _dead_letter if entry.record_id in dead_letters else None)
-        return entries
+        self._skip()
+        released: list[Entry] = []
+        while self._queue and self._queue[0].committed:
+            released.append(self._queue.popleft())
+            self.size_bytes -= released[-1].size_bytes
+        return released
+
+    def _claim(self, ids: list[UUID]) -> list[Entry]:
+        for number, batch in enumerate(self._out):
+            if [entry.record_id for entry in batch] == ids:
+                self._out_ids.difference_update(ids)
+                return self._out.pop(number)
+        oldest = [entry for entry in islice(self._queue, len(ids)) if not entry.committed]
+        if not self._out and [entry.record_id for entry in oldest] == ids:
+            return oldest
+        raise ValueError("commit() takes a batch that batches() gave")
+
+    def _done(self, entry: Entry, error: Callable[[], StorageUnavailable] | None = None) -> None:
+        entry.committed = True
+        self._uncommitted -= 1
+        if self._by_id.get(entry.record_id) is entry:
+            del self._by_id[entry.record_id]
+        wake(entry.waiters, error)
+
+    def _skip(self) -> None:
+        """Drop from the front what need not be handed out: committed, or replaced by a later version, for which
+        those who wait for it wait from now on."""
+        while self._waiting:
+            entry = self._waiting[0]
+            last = self._by_id.get(entry.record_id)
+            if last is entry and not entry.committed:
+                return
+            self._waiting.popleft()
+            if not entry.committed:
+                if last is not None:
+                    last.waiters += entry.waiters
+                    entry.waiters = []
+                self._done(entry)
 
     async def dropped(self, record_id: UUID) -> None:
         """Return once the entry with this id is gone; at once if there is none.

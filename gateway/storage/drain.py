@@ -1,8 +1,9 @@
-"""Moves records from the journal to the result store, in order, and never gives up.
+"""Moves records from the journal to the result store, several batches at once, and never gives up.
 
-The store away or over its rate: wait (exponential backoff with jitter, at least what the store asked for) and
-try the same batch again. A record that the store refuses for what it is: found by halving the batch, put
-into the dead letters, and the others go on.
+The store away or over its rate: all wait (exponential backoff with jitter, at least what the store asked for)
+and then try the same batches again. A record that the store refuses for what it is: found by halving the batch,
+put into the dead letters, and the others go on. A budget of request units, if there is one, comes before
+each write. The journal never gives two versions of one record at once, so that none goes backwards.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from contract.ids import id_time
 from contract.record import Record
-from gateway.errors import InvalidRequest, StorageUnavailable
+from gateway.errors import InvalidRequest, ServiceError
 from gateway.ports import Clock, Journal, ResultStore
+from gateway.storage.budget import RequestUnitBudget
 from gateway.storage.dead_letters import DeadLetterFile
 
 FIRST_BACKOFF_S: Final = 0.1
@@ -29,19 +30,38 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class DrainStats:
-    """Counters since the start, and a gauge, for metrics."""
+    """Counters since the start, and gauges, for metrics."""
 
     stored_records: int = 0
     retries: int = 0
     """Waits because the store or the dead-letter file was unavailable."""
     dead_letters: int = 0
     """Records that a person must look at."""
-    lag_s: float = 0.0
-    """From the reception of the last stored batch's first record until it was stored."""
+    in_flight: int = 0
+    """Batches that are being written."""
+
+
+class Pause:
+    """What one destination asked for: until it is over, nobody writes there."""
+
+    def __init__(self, clock: Clock, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._until = clock.monotonic()
+
+    def extend(self, seconds: float) -> None:
+        """Not before so many seconds from now."""
+        self._until = max(self._until, self._clock.monotonic() + seconds)
+
+    async def over(self) -> None:
+        """Return when it is over."""
+        left_s = self._until - self._clock.monotonic()
+        if left_s > 0:
+            await self._sleep(left_s)
 
 
 class Drain:
-    """One task between one journal and one store. ``start`` does not block; ``close`` waits with a limit."""
+    """Between one journal and one store. ``start`` does not block; ``close`` waits with a limit."""
 
     def __init__(
         self,
@@ -50,14 +70,20 @@ class Drain:
         dead_letters: DeadLetterFile,
         clock: Clock,
         *,
+        concurrency: int = 1,
+        budget: RequestUnitBudget | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """``concurrency`` batches are in flight at once; ``budget`` None is no limit."""
         self.stats = DrainStats()
         self._journal = journal
         self._store = store
         self._dead_letters = dead_letters
         self._clock = clock
-        self._sleep = sleep
+        self._concurrency = concurrency
+        self._budget = budget or RequestUnitBudget(None, clock)
+        self._store_pause = Pause(clock, sleep)
+        self._letters_pause = Pause(clock, sleep)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -85,16 +111,32 @@ class Drain:
             _log.warning("the drain was stopped before the journal was empty; the rest is stored after the next start")
 
     async def _run(self) -> None:
-        async for batch in self._journal.batches():
+        places = asyncio.Semaphore(self._concurrency)
+        batches = aiter(self._journal.batches())
+        async with asyncio.TaskGroup() as group:
+            while True:
+                # First the place, then the batch: while all are taken, records gather into larger batches.
+                await places.acquire()
+                try:
+                    batch = await anext(batches)
+                except StopAsyncIteration:
+                    return
+                group.create_task(self._move(batch, places))
+
+    async def _move(self, batch: Sequence[Record], places: asyncio.Semaphore) -> None:
+        self.stats.in_flight += 1
+        try:
             dead = await self._store_all(batch)
             await self._journal.commit(batch, dead_letters=dead)
-            self.stats.stored_records += len(batch) - len(dead)
-            self.stats.lag_s = max(0.0, (self._clock.now() - id_time(batch[0].id)).total_seconds())
+        finally:
+            self.stats.in_flight -= 1
+            places.release()
+        self.stats.stored_records += len(batch) - len(dead)
 
     async def _store_all(self, batch: Sequence[Record]) -> set[UUID]:
         """Store a batch; returns the ids that went to the dead letters instead."""
         try:
-            await self._persist(lambda: self._store.upsert(batch))
+            await self._persist(lambda: self._upsert(batch), self._store_pause)
         except (InvalidRequest, ValueError) as error:
             if len(batch) > 1:
                 middle = len(batch) // 2
@@ -103,25 +145,30 @@ class Drain:
             return {batch[0].id}
         return set()
 
+    async def _upsert(self, batch: Sequence[Record]) -> None:
+        await self._budget.ready()
+        await self._store.upsert(batch)
+
     async def _set_aside(self, record: Record, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"
-        await self._persist(lambda: self._dead_letters.add(record, reason, self._clock.now()))
+        await self._persist(lambda: self._dead_letters.add(record, reason, self._clock.now()), self._letters_pause)
         self.stats.dead_letters += 1
         _log.error("record %s went to the dead letters: %s", record.id, reason)
 
-    async def _persist(self, write: Callable[[], Awaitable[None]]) -> None:
+    async def _persist(self, write: Callable[[], Awaitable[None]], pause: Pause) -> None:
         """Write until it is done, however long the other side is away."""
         attempt = 0
         while True:
+            await pause.over()
             try:
                 await write()
                 return
-            except StorageUnavailable as error:
+            except ServiceError as error:
                 delay_s = backoff_s(attempt, error.retry_after_s)
                 _log.warning("storage is unavailable, trying again in %.1f s: %s", delay_s, error, exc_info=True)
             attempt += 1
             self.stats.retries += 1
-            await self._sleep(delay_s)
+            pause.extend(delay_s)
 
 
 def backoff_s(attempt: int, retry_after_s: float | None) -> float:

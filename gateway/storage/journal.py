@@ -148,23 +148,28 @@ class FileJournal:
 
     async def batches(self) -> AsyncIterator[Sequence[Record]]:
         """Batches of at most ``batch_records``, in append order; see the port. One reader at a time."""
+        self._backlog.rewind()
         while not self._closed:
-            if self._backlog:
-                yield [entry.record() for entry in self._backlog.head(self._batch_records)]
-            elif self._sealed and not self._unwritten_bytes:
+            batch = self._backlog.take(self._batch_records)
+            if batch:
+                yield [entry.record() for entry in batch]
+            elif self._sealed and not self._unwritten_bytes and self._backlog.all_out:
                 return
             else:
                 self._to_drain.clear()
                 await self._to_drain.wait()
 
     async def commit(self, records: Sequence[Record], *, dead_letters: Collection[UUID] = ()) -> None:
-        """Forget the oldest undrained records, which must be ``records``, and wake who waits for them.
+        """Forget a batch that ``batches`` gave, in any order, and wake who waits for it. Its space is released when
+        all that was appended before it is committed too: the checkpoint is one position.
 
-        Raises ValueError if they are not. A disk that cannot take the checkpoint is only logged: it costs a replay.
+        Raises ValueError for any other records. A disk that cannot take the checkpoint is only logged: it costs a
+        replay.
         """
-        for entry in self._backlog.drop_head([record.id for record in records], dead_letters):
+        for entry in self._backlog.commit([record.id for record in records], dead_letters):
             self._drained_since_checkpoint += entry.size_bytes
             self._drained_to = entry.end
+        self._to_drain.set()
         passed_segment = self._drained_to.segment > self._checkpoint.segment
         if not self._closed and (passed_segment or self._drained_since_checkpoint >= CHECKPOINT_EVERY_BYTES):
             self._drained_since_checkpoint = 0
@@ -182,15 +187,16 @@ class FileJournal:
 
     @property
     def undrained_bytes(self) -> int:
-        """Bytes of those, as framed."""
+        """Bytes of those, as framed, and of what was stored behind them out of order: what ``max_bytes`` bounds."""
         return self._backlog.size_bytes
 
     @property
     def oldest_age_s(self) -> float:
         """Seconds since the oldest undrained record was received; 0 if everything is stored."""
-        if not self._backlog:
+        oldest = self._backlog.oldest()
+        if oldest is None:
             return 0.0
-        return max(0.0, (self._clock.now() - id_time(self._backlog.head(1)[0].record_id)).total_seconds())
+        return max(0.0, (self._clock.now() - id_time(oldest.record_id)).total_seconds())
 
     async def close(self) -> None:
         """Make what was appended durable, write the checkpoint, give the directory back. Idempotent.
