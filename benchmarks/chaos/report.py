@@ -76,7 +76,8 @@ def print_report(
     console.print(
         f"{len(struck)} faults. {verdict.acknowledged} photos acknowledged (durable): {len(verdict.missing)} records "
         f"missing, {len(verdict.doubled)} doubled, {len(verdict.changed)} about another photo; "
-        f"{verdict.unasked} more are stored whose caller got no answer.\n{len(reads)} reads of acknowledged records, {lost_reads} found nothing. "
+        f"{verdict.unasked} more are stored whose caller got no answer.\n"
+        f"{len(reads)} reads of acknowledged records, {lost_reads} found nothing. "
         f"{untyped} failures untyped.",
         highlight=False,
     )

@@ -1,4 +1,4 @@
-"""The short form of ``python -m benchmarks.chaos``: every kind of fault once and more, nothing lost, nothing doubled."""
+"""The short form of ``python -m benchmarks.chaos``: every kind of fault, nothing lost, nothing doubled."""
 
 from __future__ import annotations
 
