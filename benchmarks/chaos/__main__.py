@@ -21,7 +21,7 @@ from benchmarks.chaos.faults import FAULTS, Fault
 from benchmarks.chaos.ledger import Ledger, kept
 from benchmarks.chaos.load import Load
 from benchmarks.chaos.report import Struck, print_report, struck_of
-from benchmarks.chaos.stores import EmbeddedStores
+from benchmarks.chaos.stores import CosmosStandIn, EmbeddedStores
 from benchmarks.chaos.world import World, world
 from benchmarks.figures import machine_facts
 from benchmarks.stack import ROOT, StackError, workshop
@@ -35,8 +35,8 @@ def run(options: argparse.Namespace, console: Console) -> tuple[list[Struck], Le
     ledger = Ledger()
     struck: list[tuple[Fault, float, float, float]] = []
     with workshop("chaos") as folder:
-        store = EmbeddedStores(folder)
-        faults = [fault for fault in FAULTS if not fault.name.startswith("store:")]
+        store = EmbeddedStores(folder) if options.store == "sqlite" else CosmosStandIn()
+        faults = [fault for fault in FAULTS if options.store == "cosmos" or not fault.name.startswith("store:")]
         with world(folder, store, options.repository, options.gateways) as made:
             addresses = [gateway.address for gateway in made.gateways]
             photos = photo_sets.load(None).photos
@@ -104,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--pause", type=float, default=0.15, help="seconds between a caller's calls (default 0.15)")
     parser.add_argument("--rest", type=float, default=2.0, help="seconds between faults (default 2)")
+    parser.add_argument(
+        "--store", choices=("cosmos", "sqlite"), default="cosmos", help="sqlite leaves out the store's faults"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--repository", type=Path, default=ROOT / "model_repository", help="release to serve")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")

@@ -17,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Match, Route
 
 from gateway.auth.guard import Guard
 from gateway.edge.http import kserve, rest
@@ -138,12 +139,25 @@ def _add_errors(app: FastAPI) -> None:
         body = Problem(
             title=str(error.detail), status=error.status_code, code="http", detail=_hint(error), retryable=False
         )
-        return JSONResponse(body.model_dump(), error.status_code, error.headers, media_type=MEDIA_TYPE)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(_methods(app, request)))
+        return JSONResponse(body.model_dump(), error.status_code, headers, media_type=MEDIA_TYPE)
 
     @app.exception_handler(Exception)
     async def on_unexpected(request: Request, error: Exception) -> Response:
         log.exception("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
         return problem(BestiaryError("An internal error: tell the operator; the gateway's log has it."))
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """All methods of a path; the router itself knows only those of the first route that has it."""
+    return {
+        method
+        for route in app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 def _first_complaint(error: RequestValidationError) -> str:

@@ -17,6 +17,7 @@ from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, MAX_BATCH, PHOTO
 from gateway.edge import kserve
 from gateway.edge.http.access import Classifies
 from gateway.edge.http.body import caller_of, read_limited, small_number
+from gateway.edge.http.problems import problems
 from gateway.errors import InvalidRequest
 from gateway.service import Service
 
@@ -40,31 +41,35 @@ def router(service: Service, version: str, upload_timeout_s: float) -> APIRouter
         """Name and version of the gateway."""
         return {"name": kserve.PLATFORM, "version": version, "extensions": ["binary_tensor_data"]}
 
-    @routes.get("/health/live")
+    @routes.get("/health/live", response_class=Response)
     async def live() -> Response:
         """The process answers, so it lives."""
         return Response()
 
-    @routes.get("/health/ready", responses={503: {"description": "Not ready."}})
+    @routes.get("/health/ready", response_class=Response, responses={503: {"description": "Not ready."}})
     async def ready() -> Response:
         """As `/readyz`."""
         return Response(status_code=200 if (await service.readiness()).ready else 503)
 
-    @routes.get("/models/{model}")
+    @routes.get("/models/{model}", responses=problems(400, 401, 403, 404))
     @routes.get("/models/{model}/versions/{model_version}", include_in_schema=False)
     async def model_metadata(model: str, model_version: str = "") -> dict[str, Any]:
         """Inputs and outputs of `animals`."""
         kserve.check_model(model, model_version)
         return _metadata()
 
-    @routes.get("/models/{model}/ready", responses={503: {"description": "Not ready."}})
+    @routes.get(
+        "/models/{model}/ready",
+        response_class=Response,
+        responses={503: {"description": "Not ready."}, **problems(400, 401, 403, 404)},
+    )
     @routes.get("/models/{model}/versions/{model_version}/ready", include_in_schema=False)
     async def model_ready(model: str, model_version: str = "") -> Response:
         """As `/readyz`, for `animals` only."""
         kserve.check_model(model, model_version)
         return await ready()
 
-    @routes.post("/models/{model}/infer")
+    @routes.post("/models/{model}/infer", responses=problems(400, 401, 403, 404, 413, 415, 422, 429, 503, 504))
     @routes.post("/models/{model}/versions/{model_version}/infer", include_in_schema=False)
     async def infer(request: Request, model: str, caller: Classifies, model_version: str = "") -> Response:
         """Classify photos given as an inference request of the Open Inference Protocol."""

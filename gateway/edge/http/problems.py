@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -36,3 +37,8 @@ def problem(error: BestiaryError) -> JSONResponse:
         headers["WWW-Authenticate"] = error.challenge
     body = Problem(title=status.phrase, status=status, code=error.reason, detail=str(error), retryable=error.retryable)
     return JSONResponse(body.model_dump(), status, headers, media_type=MEDIA_TYPE)
+
+
+def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """``responses`` of a route for the OpenAPI document: these statuses come with a :class:`Problem`."""
+    return {code: {"model": Problem, "content": {MEDIA_TYPE: {}}} for code in codes}

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from pydantic import BaseModel, BeforeValidator, Field
 
 from contract.options import Options, Task
 from contract.priority import Priority
 from contract.record import AckLevel, Record, Verdict
 from gateway.edge.http.access import Classifies, Reads
 from gateway.edge.http.body import FIELD, BlobBody, caller_of, read_upload
-from gateway.edge.http.problems import MEDIA_TYPE, Problem
+from gateway.edge.http.problems import problems
 from gateway.ports import ListQuery
 from gateway.service import MAX_PAGE, Service
 
@@ -53,12 +53,19 @@ class PhotoLink(BaseModel):
     expires_at: datetime | None = Field(description="UTC; null for a path of this service, which does not expire.")
 
 
+def _no_number(moment: object) -> object:
+    """Pydantic reads a number as seconds since 1970; the document promises a date and time."""
+    if isinstance(moment, str) and "-" not in moment[1:]:
+        raise ValueError("give date and time as in RFC 3339, e.g. 2026-11-22T08:00:00Z")
+    return moment
+
+
+_Moment = Annotated[datetime, BeforeValidator(_no_number)]
+_RecordId = Annotated[str, Path(json_schema_extra={"format": "uuid"}, description="The `id` of a classification.")]
+
+
 def _utc(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
-
-
-def _problems(*codes: int) -> dict[int | str, dict[str, object]]:
-    return {code: {"model": Problem, "content": {MEDIA_TYPE: {}}} for code in codes}
 
 
 def router(service: Service, upload_timeout_s: float) -> APIRouter:
@@ -69,7 +76,7 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
         "",
         status_code=201,
         response_model=Record,
-        responses=_problems(400, 401, 403, 404, 413, 415, 422, 429, 503, 504),
+        responses=problems(400, 401, 403, 404, 413, 415, 422, 429, 503, 504),
         openapi_extra={"requestBody": _BODY},
     )
     async def classify(
@@ -112,15 +119,15 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
             media_type="application/json",
         )
 
-    @routes.get("", response_model=RecordPage, responses=_problems(400, 401, 403, 503))
+    @routes.get("", response_model=RecordPage, responses=problems(400, 401, 403, 503))
     async def list_records(
         caller: Reads,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
         page_token: str = "",
         species: Annotated[str, Query(description="Common name of the best species.")] = "",
         verdict: Verdict | None = None,
-        since: Annotated[datetime | None, Query(description="Inclusive; UTC unless it says otherwise.")] = None,
-        until: Annotated[datetime | None, Query(description="Exclusive.")] = None,
+        since: Annotated[_Moment | None, Query(description="Inclusive; UTC unless it says otherwise.")] = None,
+        until: Annotated[_Moment | None, Query(description="Exclusive.")] = None,
     ) -> Response:
         """Stored records, newest first."""
         query = ListQuery(limit, page_token, species, verdict or "", _utc(since), _utc(until))
@@ -128,8 +135,8 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
         body = RecordPage(classifications=list(page.records), next_page_token=page.next_page_token)
         return Response(body.model_dump_json(by_alias=True), media_type="application/json")
 
-    @routes.get("/{record_id}", response_model=Record, responses=_problems(400, 401, 403, 404, 503))
-    async def get_record(record_id: str, caller: Reads) -> Response:
+    @routes.get("/{record_id}", response_model=Record, responses=problems(400, 401, 403, 404, 503))
+    async def get_record(record_id: _RecordId, caller: Reads) -> Response:
         """One record."""
         record = await service.get(record_id, caller)
         return Response(record.model_dump_json(by_alias=True), media_type="application/json")
@@ -142,11 +149,11 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
                 "content": {"image/*": {}, "application/json": {"schema": PhotoLink.model_json_schema()}},
                 "description": "The photo, or with `link=true` where to read it.",
             },
-            **_problems(400, 401, 403, 404, 503),
+            **problems(400, 401, 403, 404, 503),
         },
     )
     async def get_photo(
-        record_id: str,
+        record_id: _RecordId,
         caller: Reads,
         link: Annotated[bool, Query(description="Answer a short-lived link instead of the photo.")] = False,
     ) -> Response:
