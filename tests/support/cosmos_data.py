@@ -115,9 +115,7 @@ class Container:
     def find(self, partition: tuple[str, ...], id_: str) -> Document | None:
         """The document unless its time is over."""
         if len(partition) != len(self.paths):
-            raise Refused(
-                400, "The partition key in the header is not the document's, or not a whole one.", 1001
-            )
+            raise Refused(400, "The partition key in the header is not the document's, or not a whole one.", 1001)
         document = self.documents.get((partition, id_))
         if document is not None and self._expired(document):
             del self.documents[partition, id_]
@@ -185,9 +183,7 @@ class Container:
         if any(character in document["id"] for character in "/\\?#"):
             raise Refused(400, "The id has a character that an id may not have.")
         if self.key_of(document) != partition:
-            raise Refused(
-                400, "The partition key in the header is not the document's, or not a whole one.", 1001
-            )
+            raise Refused(400, "The partition key in the header is not the document's, or not a whole one.", 1001)
         if _size(document) > MAX_ITEM_BYTES:
             raise Refused(413, "Request size is too large")
         ttl = document.get("ttl")
