@@ -47,8 +47,8 @@ from gateway.settings import Settings
 from gateway.storage.blobs import open_blobs
 from gateway.storage.dead_letters import DeadLetterFile
 from gateway.storage.drain import Drain
+from gateway.storage.factory import open_result_store
 from gateway.storage.journal import FileJournal
-from gateway.storage.sqlite import SqliteResultStore
 from gateway.tls import grpc_credentials, http_context, keep_current
 from gateway.triton.client import TritonClient
 from imaging.header import read_header
@@ -98,7 +98,7 @@ class Gateway:
         self._journal = await FileJournal.open(
             settings.data_dir / "journal", self._clock, max_bytes=settings.journal_max_bytes
         )
-        self._store = await SqliteResultStore.open(settings.data_dir / "results.sqlite")
+        self._store = await open_result_store(settings)
         self._blobs = await open_blobs(settings, self._clock)
         self._triton = TritonClient(settings.triton_address)
         dead_letters = DeadLetterFile(settings.data_dir / "dead-letters.jsonl")

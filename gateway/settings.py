@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from contract.preprocessing import MAX_PHOTO_BYTES
 from contract.record import AckLevel
 from gateway.auth.principal import Scope
+
+
+class Store(StrEnum):
+    """Implementations of the ResultStore port."""
+
+    SQLITE = "sqlite"
+    COSMOS = "cosmos"
+
+
+Consistency = Literal["Strong", "BoundedStaleness", "Session", "ConsistentPrefix", "Eventual"]
+"""Cosmos DB's levels, strongest first."""
 
 
 class Settings(BaseSettings):
@@ -38,6 +50,42 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("var/data")
     """Journal, result store and photos of the embedded storage."""
+
+    store: Store = Store.SQLITE
+    """Where records are kept: ``sqlite`` (in ``data_dir``) or ``cosmos`` (Azure Cosmos DB; the journal stays here)."""
+
+    cosmos_endpoint: str = ""
+    """``https://ACCOUNT.documents.azure.com:443/``; plain http only on loopback."""
+
+    cosmos_key: SecretStr | None = None
+    """Account key; without one the managed identity signs."""
+
+    cosmos_database: str = "bestiary"
+    """Made if it is missing and the credentials may."""
+
+    cosmos_container: str = "records"
+    """Made if it is missing and the credentials may."""
+
+    cosmos_preferred_locations: tuple[str, ...] = ()
+    """Regions to read from, nearest first, as a JSON list; empty takes the account's order."""
+
+    cosmos_multiple_write_locations: bool = False
+    """Whether to write to the nearest region too; the account must be set up for it."""
+
+    cosmos_endpoint_discovery: bool = True
+    """Ask the account for its regions and follow when it fails over; off where only one address is reachable."""
+
+    cosmos_consistency: Consistency | None = "Session"
+    """Consistency of reads, at most the account's; ``null`` takes the account's."""
+
+    cosmos_ttl_s: int | None = Field(None, ge=1)
+    """Seconds until a record expires; none keeps it. Read when the container is made."""
+
+    cosmos_timeout_s: float = Field(10.0, gt=0)
+    """To connect and for each read, seconds."""
+
+    cosmos_concurrency: int = Field(8, ge=1)
+    """Requests to Cosmos DB at once."""
 
     blobs: Literal["directory", "azure"] = "directory"
     """Where photos are kept: below ``data_dir``, or in Azure Blob Storage (needs the extra ``azure``)."""

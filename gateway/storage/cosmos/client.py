@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import urlsplit
 
 from azure.cosmos import documents
@@ -12,7 +11,7 @@ from azure.cosmos.aio import CosmosClient
 from azure.identity.aio import DefaultAzureCredential
 from pydantic import SecretStr
 
-Consistency = Literal["Strong", "BoundedStaleness", "Session", "ConsistentPrefix", "Eventual"]
+from gateway.settings import Consistency
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ class RecordContainer:
 def _is_lost(error: Exception) -> bool:
     """Whether the container is gone, to be made anew."""
     return (
-        isinstance(error, CosmosHttpResponseError)
+        isinstance(error, faults.ServiceError)
         and error.status_code == HTTPStatus.NOT_FOUND
         and error.sub_status != _READ_SESSION_NOT_AVAILABLE
     )

@@ -20,6 +20,9 @@ own error or as broken JSON."""
 RETRY_AFTER: Final = "x-ms-retry-after-ms"
 REQUEST_CHARGE: Final = "x-ms-request-charge"
 
+ServiceError = CosmosHttpResponseError | CosmosBatchOperationError
+"""Answers of 400 and above. The error of a batch is no CosmosHttpResponseError, and has its headers elsewhere."""
+
 _POISON: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 _REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
@@ -29,7 +32,7 @@ def translated(error: Exception, *, writing: bool) -> BestiaryError:
     retry mends; when reading they are a container that is not as we made it."""
     if isinstance(error, ClientAuthenticationError):
         return StorageUnavailable("No credentials for the result store could be had. Tell the operator.")
-    if not isinstance(error, CosmosHttpResponseError):
+    if not isinstance(error, ServiceError):
         return StorageUnavailable("The result store cannot be reached right now. Retry later.")
     if writing and error.status_code in _POISON:
         return InvalidRequest("The result store does not take this record.")
@@ -49,7 +52,7 @@ def headers_of(error: Exception) -> Mapping[str, Any]:
     return getattr(getattr(error, "response", None), "headers", None) or {}
 
 
-def retry_after_s(error: CosmosHttpResponseError) -> float | None:
+def retry_after_s(error: ServiceError) -> float | None:
     """Seconds that the service asks to wait; None if it does not say. In a batch the operation may say it alone."""
     values = [headers_of(error).get(RETRY_AFTER)]
     if isinstance(error, CosmosBatchOperationError):

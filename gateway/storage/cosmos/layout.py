@@ -30,7 +30,10 @@ MAX_REQUEST_BYTES: Final = 2 * 1024 * 1024
 """Service limits of a transactional batch, and the second of an item too
 (learn.microsoft.com/azure/cosmos-db/concepts-limits)."""
 
-_BATCH_ROOM_BYTES: Final = 64 * 1024
+_BATCH_BYTES: Final = 1024 * 1024
+"""Where a batch is full: half of what the service takes, as from here on aiohttp warns that a body in one piece holds
+the loop."""
+_ROOM_BYTES: Final = 64 * 1024
 _OPERATION_ROOM_BYTES: Final = 128
 """What the SDK writes around the documents of a batch, generously."""
 
@@ -127,7 +130,7 @@ def encoded(stored: Document) -> bytes:
         content = json.dumps(stored, separators=(",", ":"), allow_nan=False).encode()
     except ValueError as error:
         raise InvalidRequest("The record has a number that JSON cannot say.") from error
-    if len(content) > MAX_REQUEST_BYTES - _BATCH_ROOM_BYTES:
+    if len(content) > MAX_REQUEST_BYTES - _ROOM_BYTES:
         raise InvalidRequest(f"The record has {len(content)} bytes; an item of the result store holds 2 MB.")
     return content
 
@@ -139,12 +142,12 @@ def batches(sized: Iterable[tuple[Document, int]]) -> Iterator[Batch]:
         groups.setdefault((stored["day"], stored["bucket"]), []).append((stored, size))
     for key, members in groups.items():
         chosen: list[Document] = []
-        room = MAX_REQUEST_BYTES - _BATCH_ROOM_BYTES
+        room = _BATCH_BYTES - _ROOM_BYTES
         for stored, size in members:
             cost = size + _OPERATION_ROOM_BYTES
             if chosen and (len(chosen) == MAX_BATCH_OPERATIONS or cost > room):
                 yield Batch(key, tuple(chosen))
-                chosen, room = [], MAX_REQUEST_BYTES - _BATCH_ROOM_BYTES
+                chosen, room = [], _BATCH_BYTES - _ROOM_BYTES
             chosen.append(stored)
             room -= cost
         yield Batch(key, tuple(chosen))
