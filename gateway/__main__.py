@@ -1,8 +1,11 @@
-"""``python -m gateway``: settings from the environment, logs to stderr, until SIGTERM."""
+"""``python -m gateway [--workers N]``: settings from the environment, logs to stderr, until SIGTERM."""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import logging
+import os
 import sys
 
 import uvloop
@@ -12,10 +15,16 @@ from contract.manifest import MANIFEST_NAME
 from gateway.errors import BestiaryError
 from gateway.server import serve
 from gateway.settings import Settings
+from gateway.workers import supervise
 
 
 def main() -> int:
-    """Exit code: 0 stopped by a signal, 2 it could not start (one sentence on stderr)."""
+    """Exit code: 0 stopped by a signal, 1 its stop took too long, 2 it could not start (one sentence on stderr)."""
+    parser = argparse.ArgumentParser(prog="gateway", description="Settings: BESTIARY_... in the environment.")
+    parser.add_argument("--workers", type=int, help="processes on the same ports; default 1, or BESTIARY_WORKERS")
+    workers = parser.parse_args().workers
+    if workers is not None:
+        os.environ["BESTIARY_WORKERS"] = str(workers)
     try:
         settings = Settings()
     except ValidationError as error:
@@ -28,6 +37,8 @@ def main() -> int:
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
             stream=sys.stderr,
         )
+        if settings.workers > 1 and settings.worker is None:
+            return asyncio.run(supervise(settings))
         uvloop.run(serve(settings))
     except ValidationError as error:
         manifest = settings.release_dir / MANIFEST_NAME

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -14,7 +14,7 @@ from gateway.admission import Admission
 from gateway.classify import Classifier, Outcome, Request
 from gateway.errors import BestiaryError, InvalidRequest
 from gateway.metrics import Metrics
-from gateway.ports import BlobStore, Clock, Journal, ListQuery, ModelServer, Page, ResultStore
+from gateway.ports import BlobStore, Clock, ListQuery, ModelServer, Page, ResultStore
 
 MAX_FILENAME = 1024
 MAX_PAGE = 500
@@ -38,24 +38,24 @@ class Service:
         admission: Admission,
         classifier: Classifier,
         model: ModelServer,
-        journal: Journal,
         store: ResultStore,
         blobs: BlobStore,
         clock: Clock,
         metrics: Metrics,
         default_ack: AckLevel,
+        find: Callable[[UUID], Awaitable[Record]],
         draining: Callable[[], bool],
         triton_status_file: Path | None,
     ) -> None:
         self.admission = admission
         self._classifier = classifier
         self._model = model
-        self._journal = journal
         self._store = store
         self._blobs = blobs
         self._clock = clock
         self._metrics = metrics
         self._default_ack = default_ack
+        self._find = find
         self._draining = draining
         self._triton_status_file = triton_status_file
 
@@ -98,9 +98,9 @@ class Service:
                 self._metrics.latency.observe(self._clock.monotonic() - started)
 
     async def get(self, record_id: str) -> Record:
-        """An acknowledged record. Raises InvalidRequest (not an id), RecordNotFound, StorageUnavailable."""
-        parsed = parse_id(record_id)
-        return self._journal.undrained(parsed) or await self._store.get(parsed)
+        """An acknowledged record, wherever it is. Raises InvalidRequest (not an id), RecordNotFound,
+        StorageUnavailable."""
+        return await self._find(parse_id(record_id))
 
     async def photo(self, record_id: str) -> tuple[Record, bytes]:
         """The photo of a record as it was uploaded. Raises as :meth:`get`."""
