@@ -94,7 +94,8 @@ class Gateway:
         taxonomy = parse_taxonomy((settings.release_dir / TAXONOMY_NAME).read_text())
         journal_dir = journal_directory(settings.data_dir, settings.worker)
         self._journal = await FileJournal.open(journal_dir, self._clock, max_bytes=settings.journal_max_bytes)
-        self._budget = RequestUnitBudget(settings.store_ru_per_s, self._clock)
+        units_per_s = None if settings.store_ru_per_s is None else settings.store_ru_per_s / settings.workers
+        self._budget = RequestUnitBudget(units_per_s, self._clock)
         self._store = await SqliteResultStore.open(settings.data_dir / "results.sqlite")
         self._blobs = DirectoryBlobStore(settings.data_dir / "blobs")
         self._triton = TritonClient(settings.triton_address)

@@ -71,10 +71,11 @@ class Settings(BaseSettings):
     """Batches on their way to the result store at once. By default 1 for SQLite, which has one writer."""
 
     store_ru_per_s: float | None = Field(None, gt=0)
-    """Request units that this gateway may spend on the result store, a second; no limit by default. Per worker."""
+    """Request units that this gateway may spend on the result store, a second; no limit by default. Workers get
+    equal shares."""
 
     workers: int = Field(1, ge=1, le=64)
-    """Gateway processes on the same ports, each with a journal of its own. Every limit here counts per worker."""
+    """Gateway processes on the same ports, each with a journal of its own. Other limits here count per worker."""
 
     worker: int | None = Field(None, ge=0)
     """Slot of this process among the workers; the supervisor of the workers sets it."""

@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -48,9 +49,16 @@ log = logging.getLogger(__name__)
 class Workers:
     """``settings.workers`` processes of ``command``. ``run`` once."""
 
-    def __init__(self, settings: Settings, command: tuple[str, ...] = (sys.executable, "-m", "gateway")) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        command: Sequence[str] = (sys.executable, "-m", "gateway"),
+        *,
+        look_every_s: float = LOOK_EVERY_S,
+    ) -> None:
         self._settings = settings
         self._command = command
+        self._look_every_s = look_every_s
         self._stopping = asyncio.Event()
         self._running: dict[int, int] = {}
         self._restarts = 0
@@ -88,7 +96,11 @@ class Workers:
         in_a_row = launches = 0
         while not self._stopping.is_set():
             began = time.monotonic()
-            code = await self._run_one(slot, environment)
+            try:
+                code = await self._run_one(slot, environment)
+            except OSError as error:  # no memory or no process left for one more; the others go on
+                log.error("worker %d cannot be started: %s", slot, error)
+                code = 1
             launches += 1
             if self._stopping.is_set():
                 return
@@ -138,7 +150,7 @@ class Workers:
             while True:
                 # Looks are counted, not seconds: a supervisor that was stopped itself must not blame its workers.
                 done, _ = await asyncio.wait(
-                    {exited, stopping}, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+                    {exited, stopping}, timeout=self._look_every_s, return_when=asyncio.FIRST_COMPLETED
                 )
                 if done:
                     return

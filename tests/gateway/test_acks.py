@@ -72,6 +72,9 @@ class Callers:
         page = (await self._http.get("/v1/classifications")).json()
         return [record["id"] for record in page["classifications"]]
 
+    async def metrics(self) -> str:
+        return (await self._http.get("/metrics")).text
+
     async def close(self) -> None:
         await self._http.aclose()
         await self._channel.close()
@@ -164,3 +167,26 @@ async def test_stored_waits_for_the_store(callers: Callers, held: Held, cat: byt
 async def test_an_unknown_level_is_refused(callers: Callers, cat: bytes, interface: str) -> None:
     with pytest.raises((AssertionError, grpc.aio.AioRpcError), match="ack"):
         await getattr(callers, interface)(cat, "eventually")
+
+
+async def test_the_lag_is_told_while_nothing_is_being_stored(callers: Callers, held: Held, cat: bytes) -> None:
+    async def scraped() -> dict[str, float]:
+        lines = (await callers.metrics()).splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if line.startswith(("bestiary_drain", "bestiary_journal")))
+        return {name.removeprefix("bestiary_"): float(value) for name, value in pairs}
+
+    assert (await scraped())["drain_lag_seconds"] == 0
+    held.store.clear()
+    for _ in range(3):
+        await callers.rest(cat, "durable")
+    first, second = await scraped(), await scraped()
+    assert first["journal_undrained_records"] == first["journal_appended_records"] == 3
+    assert first["drain_batches_in_flight"] == 1
+    assert 0 < first["drain_lag_seconds"] < second["drain_lag_seconds"]
+    assert 0 < first["journal_fsyncs"] <= 3
+    held.store.set()
+    async with asyncio.timeout(30):
+        while (await scraped())["drain_stored_records"] < 3:
+            pass
+    last = await scraped()
+    assert (last["journal_undrained_records"], last["drain_lag_seconds"]) == (0, 0)

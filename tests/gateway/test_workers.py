@@ -19,8 +19,9 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.settings import Settings
 from gateway.worker_metrics import merged, workers_file
-from gateway.workers import reserve
+from gateway.workers import Workers, reserve
 from tests.support.gateway import GatewayProcess, running_gateway
 from tests.support.stack import ROOT
 from tests.support.triton import FakeTriton
@@ -216,3 +217,40 @@ async def test_workers_end_with_their_supervisor_however_that_happens(
         await gateway.ends()
         await until_gone(pids.values())
     assert stored(tmp_path) == gateway.acknowledged
+
+
+STUB = """
+import os, pathlib, signal, socket, sys, time
+slot = os.environ["BESTIARY_WORKER"]
+run = pathlib.Path(sys.argv[1]) / "run"
+run.mkdir(exist_ok=True)
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listener.bind(("127.0.0.1", int(os.environ["BESTIARY_HTTP_PORT"])))
+listener.listen()
+beats = 3 if slot == "1" else 10**9
+starts = run / f"starts-{slot}"
+starts.write_text(starts.read_text() + "x" if starts.exists() else "x")
+for beat in range(10**9):
+    if beat < beats:
+        (run / f"metrics-{slot}.prom").write_text("")
+    time.sleep(0.02)
+"""
+
+
+async def test_a_worker_without_a_sign_of_life_is_killed_and_started_again_and_others_are_not(tmp_path: Path) -> None:
+    settings = Settings(http_port=0, grpc_port=0, data_dir=tmp_path, workers=2)
+    workers = Workers(settings, (sys.executable, "-c", STUB, str(tmp_path)), look_every_s=0.3)
+    running = asyncio.create_task(workers.run())
+
+    def starts(slot: int) -> int:
+        path = tmp_path / "run" / f"starts-{slot}"
+        return len(path.read_text()) if path.exists() else 0
+
+    async with asyncio.timeout(60):
+        while starts(1) < 2:  # noqa: ASYNC110  # another process' doing
+            await asyncio.sleep(0.05)
+    workers.stop()
+    assert await running == 0
+    assert starts(0) == 1
+    assert supervisor_says(tmp_path)["running"] == 0
