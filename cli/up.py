@@ -39,6 +39,9 @@ def up(
     networks: Annotated[
         str, typer.Option(help="Networks: inline (in the process of `animals`) or models (each on its own).")
     ] = "inline",
+    workers: Annotated[
+        int, typer.Option(envvar="BESTIARY_WORKERS", min=1, max=64, help="Gateway processes on the same ports.")
+    ] = 1,
 ) -> None:
     """Start everything on loopback and stay until Ctrl-C.
 
@@ -59,7 +62,7 @@ def up(
         shm_prefix=f"bestiary-{os.getpid()}-",
     )
     try:
-        code = asyncio.run(Stack(triton, data, http_port, grpc_port).run())
+        code = asyncio.run(Stack(triton, data, http_port, grpc_port, workers).run())
     except PreflightError as error:
         _fail(error, 2)
     except ServingError as error:
@@ -73,13 +76,14 @@ def _fail(error: ServingError, code: int) -> None:
 
 
 class Stack:
-    """Triton under its supervisor, and one gateway process in front of it."""
+    """Triton under its supervisor, and the gateway in front of it: one process, or several under their supervisor."""
 
-    def __init__(self, triton: ServerOptions, data: Path, http_port: int, grpc_port: int) -> None:
+    def __init__(self, triton: ServerOptions, data: Path, http_port: int, grpc_port: int, workers: int = 1) -> None:
         self._triton = triton
         self._data = data
         self._http_port = http_port
         self._grpc_port = grpc_port
+        self._workers = workers
         self._status_file = data / "run" / "triton.json"
         self._url = f"http://127.0.0.1:{http_port}"
 
@@ -136,7 +140,7 @@ class Stack:
             "BESTIARY_DATA_DIR": str(self._data / "data"),
         }
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway",
+            sys.executable, "-m", "gateway", "--workers", str(self._workers),
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches us alone, and we stop it in order

@@ -1,7 +1,10 @@
-"""``python -m gateway``: settings from the environment, logs to stderr, until SIGTERM."""
+"""``python -m gateway [--workers N]``: settings from the environment, logs to stderr, until SIGTERM."""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import os
 import sys
 
 import uvloop
@@ -13,10 +16,16 @@ from gateway.redaction import open_log
 from gateway.secrets import resolve
 from gateway.server import serve
 from gateway.settings import Settings
+from gateway.workers import supervise
 
 
 def main() -> int:
-    """Exit code: 0 stopped by a signal, 2 it could not start (one sentence on stderr)."""
+    """Exit code: 0 stopped by a signal, 1 its stop took too long, 2 it could not start (one sentence on stderr)."""
+    parser = argparse.ArgumentParser(prog="gateway", description="Settings: BESTIARY_... in the environment.")
+    parser.add_argument("--workers", type=int, help="processes on the same ports; default 1, or BESTIARY_WORKERS")
+    workers = parser.parse_args().workers
+    if workers is not None:
+        os.environ["BESTIARY_WORKERS"] = str(workers)
     try:
         settings = Settings()
     except ValidationError as error:
@@ -25,6 +34,8 @@ def main() -> int:
         return 2
     try:
         open_log(settings.log_level)
+        if settings.workers > 1 and settings.worker is None:
+            return asyncio.run(supervise(settings))
         uvloop.run(serve(resolve(settings)))
     except ValidationError as error:
         manifest = settings.release_dir / MANIFEST_NAME

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds; 0.25 is the SLO."""
@@ -13,6 +15,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.exposition: Callable[[], bytes] = lambda: generate_latest(self.registry)
+        """What a scrape gets, Prometheus text; of all workers where there are several."""
         # Rate by outcome. A rising share of an error reason: look that reason up in gateway/errors.py.
         self.photos = Counter(
             "bestiary_photos",
@@ -52,11 +56,37 @@ class Metrics:
         self.undrained_bytes = Gauge(
             "bestiary_journal_undrained_bytes", "Bytes of those records.", registry=self.registry
         )
+        # Rises a second a second while the store is away: look at it. Records older than this are in the store.
+        self.drain_lag = Gauge(
+            "bestiary_drain_lag_seconds", "Age of the oldest record not in the store yet.", registry=self.registry
+        )
+        # At drain_concurrency all the time, and the lag grows: raise it, or the store's throughput.
+        self.drain_in_flight = Gauge(
+            "bestiary_drain_batches_in_flight", "Batches being written to the store.", registry=self.registry
+        )
+        # Rising: the store throttles or fails; the log says which.
+        self.drain_retries = Gauge(
+            "bestiary_drain_retries", "Waits for the store or the dead-letter file since start.", registry=self.registry
+        )
+        self.drain_stored = Gauge(
+            "bestiary_drain_stored_records", "Records moved to the store since start.", registry=self.registry
+        )
+        # Its rate against store_ru_per_s: how much of the budget is used.
+        self.store_units = Gauge(
+            "bestiary_store_request_units", "Request units charged by the store since start.", registry=self.registry
+        )
         # fsyncs / appended shows group commit at work: well below 1 under load.
         self.journal_appended = Gauge(
             "bestiary_journal_appended_records", "Records appended since start.", registry=self.registry
         )
         self.journal_fsyncs = Gauge("bestiary_journal_fsyncs", "fsync calls since start.", registry=self.registry)
+        # Above 0: the disk is full or broken (failed), or the store so far behind that the bound is reached (refused).
+        self.journal_failed = Gauge(
+            "bestiary_journal_failed_groups", "Groups that could not be written since start.", registry=self.registry
+        )
+        self.journal_refused = Gauge(
+            "bestiary_journal_refused_records", "Records refused at the bound since start.", registry=self.registry
+        )
         # Anything above 0: read dead-letters in the data directory, mend, write again.
         self.dead_letters = Gauge(
             "bestiary_dead_letters", "Records the store refused for good, since start.", registry=self.registry

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import logging
+import os
 import signal
 import socket
 
@@ -43,14 +44,19 @@ from gateway.edge.http.listener import ConnectionLimits, Listener, bounded_http
 from gateway.metrics import Metrics
 from gateway.quota import Quotas
 from gateway.service import Service
-from gateway.settings import Settings
+from gateway.settings import Settings, Store
+from gateway.storage.adoption import Adoption, orphans
 from gateway.storage.blobs import open_blobs
+from gateway.storage.budget import RequestUnitBudget
 from gateway.storage.dead_letters import DeadLetterFile
 from gateway.storage.drain import Drain
 from gateway.storage.factory import open_result_store
+from gateway.storage.finder import RecordFinder
 from gateway.storage.journal import FileJournal
+from gateway.storage.siblings import SiblingJournals, journal_directory
 from gateway.tls import grpc_credentials, http_context, keep_current
 from gateway.triton.client import TritonClient
+from gateway.worker_metrics import WorkerMetrics
 from imaging.header import read_header
 
 log = logging.getLogger(__name__)
@@ -60,6 +66,12 @@ GRPC_MESSAGE_ROOM = 2
 
 GRPC_CALLS = 4
 """gRPC calls at once, as a multiple of ``max_inflight``: streams and reads are calls too. More are refused."""
+
+KEEPALIVE_TIMEOUT_MS = 20_000
+"""A gRPC client that does not answer a ping for so long is gone; gRPC's own default."""
+
+STOP_GRACE_S = 5.0
+"""Past ``drain_timeout_s``, what closing files and channels may take before the process ends without it."""
 
 VERSION = importlib.metadata.version("bestiary")
 
@@ -95,15 +107,20 @@ class Gateway:
         open_audit_log(settings.audit_file)
         release = Release.model_validate_json((settings.release_dir / MANIFEST_NAME).read_text())
         taxonomy = parse_taxonomy((settings.release_dir / TAXONOMY_NAME).read_text())
-        self._journal = await FileJournal.open(
-            settings.data_dir / "journal", self._clock, max_bytes=settings.journal_max_bytes
-        )
-        self._store = await open_result_store(settings)
+        journal_dir = journal_directory(settings.data_dir, settings.worker)
+        self._journal = await FileJournal.open(journal_dir, self._clock, max_bytes=settings.journal_max_bytes)
+        units_per_s = None if settings.store_ru_per_s is None else settings.store_ru_per_s / settings.workers
+        self._budget = RequestUnitBudget(units_per_s, self._clock)
+        self._store = await open_result_store(settings, on_charge=lambda _, units: self._budget.charge(units))
         self._blobs = await open_blobs(settings, self._clock)
         self._triton = TritonClient(settings.triton_address)
-        dead_letters = DeadLetterFile(settings.data_dir / "dead-letters.jsonl")
-        self._drain = Drain(self._journal, self._store, dead_letters, self._clock)
+        self._dead_letters = DeadLetterFile(settings.data_dir / "dead-letters.jsonl")
+        self._siblings = SiblingJournals(settings.data_dir, journal_dir)
+        self._drain = self._make_drain(self._journal)
         self._drain.start()
+        adopted = orphans(settings.data_dir, settings.worker, settings.workers)
+        self._adoption = Adoption(adopted, self._clock, self._make_drain)
+        self._adoption.start()
         self._classifier = Classifier(
             inspect=read_header,
             model=self._triton,
@@ -116,6 +133,7 @@ class Gateway:
         self._service = self._compose_service()
         self._grpc = await self._start_grpc()
         self._http, self._http_task = await self._start_http()
+        self._worker_metrics = WorkerMetrics.of(settings, self._metrics, self._refresh_gauges)
         self._admission.start()
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         log.info("serving release %s on http %d and grpc %d", release.identity, self.http_port, self.grpc_port)
@@ -135,20 +153,31 @@ class Gateway:
             log.error("%d photos were still in work at the limit and are given up", self._admission.inflight)
         await asyncio.gather(self._grpc.stop(grace=min(1.0, left_s())), self._stop_http())
         await self._classifier.close(left_s())
-        await self._drain.close(left_s())
+        await asyncio.gather(self._drain.close(left_s()), self._adoption.close(left_s()))
         await self._journal.close()
+        await self._worker_metrics.close()
         await self._store.close()
         await self._blobs.store.close()
         await self._triton.close()
         await self._guard.close()
 
+    def _make_drain(self, journal: FileJournal) -> Drain:
+        return Drain(
+            journal,
+            self._store,
+            self._dead_letters,
+            self._clock,
+            concurrency=self._settings.drain_concurrency or (1 if self._settings.store is Store.SQLITE else 4),
+            budget=self._budget,
+        )
+
     def _compose_service(self) -> Service:
+        finder = RecordFinder(self._journal, self._store, self._siblings, self._dead_letters)
         return Service(
             admission=self._admission,
             quotas=Quotas(self._clock, Quota(self._settings.quota_photos_per_minute, self._settings.quota_in_flight)),
             classifier=self._classifier,
             model=self._triton,
-            journal=self._journal,
             store=self._store,
             blobs=self._blobs.store,
             references=self._blobs.references,
@@ -156,6 +185,7 @@ class Gateway:
             clock=self._clock,
             metrics=self._metrics,
             default_ack=self._settings.default_ack,
+            find=finder.find,
             draining=lambda: self._drain.running,
             triton_status_file=self._settings.triton_status_file,
         )
@@ -166,9 +196,10 @@ class Gateway:
             maximum_concurrent_rpcs=GRPC_CALLS * self._settings.max_inflight,
             options=(
                 ("grpc.max_receive_message_length", GRPC_MESSAGE_ROOM * self._settings.max_photo_bytes),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(self._settings.worker is not None)),
                 ("grpc.max_allowed_incoming_connections", self._settings.max_connections),
                 ("grpc.server_handshake_timeout_ms", int(self._settings.head_timeout_s * 1e3)),
+                *keepalive_options(self._settings),
             ),
         )
         add_BestiaryServicer_to_server(BestiaryGrpc(self._service), server)
@@ -199,6 +230,8 @@ class Gateway:
     async def _start_http(self) -> tuple[uvicorn.Server, asyncio.Task[None]]:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self._settings.worker is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((self._settings.host, self._settings.http_port))
         self.http_port = listener.getsockname()[1]
         settings = self._settings
@@ -222,6 +255,7 @@ class Gateway:
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=2,
+            timeout_keep_alive=self._settings.http_keep_alive_s,
             server_header=False,
         )
         server = Listener(config)
@@ -245,11 +279,39 @@ class Gateway:
         metrics.inflight.set(self._admission.inflight)
         metrics.inflight_limit.set(self._admission.limit)
         metrics.waiting.set(self._admission.waiting)
-        metrics.undrained.set(journal.undrained_records)
+        metrics.undrained.set(journal.undrained_records + self._adoption.undrained_records)
         metrics.undrained_bytes.set(journal.undrained_bytes)
         metrics.journal_appended.set(journal.stats.appended_records)
         metrics.journal_fsyncs.set(journal.stats.groups)
+        metrics.journal_failed.set(journal.stats.failed_groups)
+        metrics.journal_refused.set(journal.stats.refused_records)
+        metrics.drain_lag.set(journal.oldest_age_s)
+        metrics.drain_in_flight.set(self._drain.stats.in_flight)
+        metrics.drain_retries.set(self._drain.stats.retries)
+        metrics.drain_stored.set(self._drain.stats.stored_records)
+        metrics.store_units.set(self._budget.charged)
         metrics.dead_letters.set(self._drain.stats.dead_letters)
+
+
+def keepalive_options(settings: Settings) -> tuple[tuple[str, int], ...]:
+    """Channel arguments (grpc_types.h) about pings and the age of connections.
+
+    gRPC's own minimum between a client's pings is five minutes; clients behind a balancer with a shorter idle
+    timeout ping every 10 to 60 s and would be hung up on.
+    """
+
+    def ms(seconds: float) -> int:
+        return round(seconds * 1000)
+
+    return (
+        ("grpc.keepalive_time_ms", ms(settings.grpc_keepalive_s)),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", ms(settings.grpc_min_ping_interval_s)),
+        ("grpc.max_connection_age_ms", ms(settings.grpc_max_connection_age_s)),
+        ("grpc.max_connection_age_grace_ms", ms(settings.grpc_connection_grace_s)),
+    )
 
 
 async def serve(settings: Settings) -> None:
@@ -261,4 +323,11 @@ async def serve(settings: Settings) -> None:
     await gateway.start()
     await stopping.wait()
     log.info("draining")
-    await gateway.stop()
+    stopped = asyncio.create_task(gateway.stop(), name="stop")
+    done, _ = await asyncio.wait({stopped}, timeout=settings.drain_timeout_s + STOP_GRACE_S)
+    if not done:
+        # A disk or a thread that hangs would also hang an orderly exit. The journal is made for ends like this.
+        log.critical("not stopped within the limit: ending all the same; the journal is drained at the next start")
+        logging.shutdown()
+        os._exit(1)
+    stopped.result()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
@@ -19,7 +19,7 @@ from gateway.blob_names import UPLOADS, BlobReferences
 from gateway.classify import Classifier, Outcome, Request
 from gateway.errors import BestiaryError, DeadlineExceeded, InvalidRequest, RecordNotFound
 from gateway.metrics import Metrics
-from gateway.ports import BlobStore, Clock, Journal, Link, ListQuery, ModelServer, Page, PhotoLinks, ResultStore
+from gateway.ports import BlobStore, Clock, Link, ListQuery, ModelServer, Page, PhotoLinks, ResultStore
 from gateway.quota import Quotas
 
 MAX_FILENAME = 1024
@@ -53,7 +53,6 @@ class Service:
         quotas: Quotas,
         classifier: Classifier,
         model: ModelServer,
-        journal: Journal,
         store: ResultStore,
         blobs: BlobStore,
         references: BlobReferences,
@@ -61,6 +60,7 @@ class Service:
         clock: Clock,
         metrics: Metrics,
         default_ack: AckLevel,
+        find: Callable[[UUID], Awaitable[Record]],
         draining: Callable[[], bool],
         triton_status_file: Path | None,
     ) -> None:
@@ -68,7 +68,6 @@ class Service:
         self._quotas = quotas
         self._classifier = classifier
         self._model = model
-        self._journal = journal
         self._store = store
         self._blobs = blobs
         self._references = references
@@ -76,6 +75,7 @@ class Service:
         self._clock = clock
         self._metrics = metrics
         self._default_ack = default_ack
+        self._find = find
         self._draining = draining
         self._triton_status_file = triton_status_file
 
@@ -141,14 +141,15 @@ class Service:
                 latency.observe(self._clock.monotonic() - started)
 
     async def get(self, record_id: str, principal: Principal) -> Record:
-        """An acknowledged record. Raises InvalidRequest (not an id), RecordNotFound, StorageUnavailable.
+        """An acknowledged record, wherever it is. Raises InvalidRequest (not an id), RecordNotFound,
+        StorageUnavailable.
 
         Another owner's record is not found, in the same words as one that never was, but for an admin.
         """
         parsed = parse_id(record_id)
         missing = RecordNotFound(f"There is no record {parsed}.")
         try:
-            record = self._journal.undrained(parsed) or await self._store.get(parsed)
+            record = await self._find(parsed)
         except RecordNotFound:
             raise missing from None
         if not principal.may_read(record.owner):

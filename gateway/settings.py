@@ -213,5 +213,33 @@ class Settings(BaseSettings):
     audit_file: Path | None = None
     """Where audit lines go; standard error without it."""
 
+    drain_concurrency: int | None = Field(None, ge=1)
+    """Batches on their way to the result store at once. By default 1 for SQLite, which has one writer."""
+
+    store_ru_per_s: float | None = Field(None, gt=0)
+    """Request units that this gateway may spend on the result store, a second; no limit by default. Workers get
+    equal shares."""
+
+    workers: int = Field(1, ge=1, le=64)
+    """Gateway processes on the same ports, each with a journal of its own. Other limits here count per worker."""
+
+    worker: int | None = Field(None, ge=0)
+    """Slot of this process among the workers; the supervisor of the workers sets it."""
+
+    http_keep_alive_s: int = Field(250, ge=1)
+    """How long an idle HTTP connection is kept, seconds: longer than the balancer in front keeps it (Azure: 240)."""
+
+    grpc_keepalive_s: float = Field(120.0, gt=0)
+    """Silence after which the server pings a gRPC client, seconds; half of Azure's idle timeout."""
+
+    grpc_min_ping_interval_s: float = Field(5.0, gt=0)
+    """Clients may ping this often, seconds, calls or none; more often is answered with ``too_many_pings``."""
+
+    grpc_max_connection_age_s: float = Field(1800.0, gt=0)
+    """Age at which a gRPC connection is asked to be replaced, seconds, so that balancers can spread clients anew."""
+
+    grpc_connection_grace_s: float = Field(600.0, gt=0)
+    """How long calls on such a connection may still last, seconds: the longest stream that is sure not to be cut."""
+
     log_level: str = "info"
     """debug, info, warning or error."""

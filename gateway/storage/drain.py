@@ -96,8 +96,8 @@ class Drain:
         """Whether the task is alive; False before ``start``, after ``close`` and after a defect in a store."""
         return self._task is not None and not self._task.done()
 
-    async def close(self, timeout_s: float) -> None:
-        """Seal the journal, drain what is in it for at most ``timeout_s`` seconds, then stop.
+    async def close(self, timeout_s: float | None) -> None:
+        """Seal the journal, drain what is in it for at most ``timeout_s`` seconds (None: to the end), then stop.
 
         What is left stays in the journal for the next start. Call it before the journal's and the store's close.
         """

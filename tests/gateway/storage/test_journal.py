@@ -400,3 +400,44 @@ async def test_the_age_is_that_of_the_oldest_undrained_record(
     clock.time += timedelta(seconds=1)
     await journal.commit([old])
     assert journal.oldest_age_s == 6.0
+
+
+async def test_a_clock_that_steps_back_changes_neither_order_nor_what_is_kept(
+    tmp_path: Path, clock: ManualClock, make_record: MakeRecord
+) -> None:
+    def received(at: datetime) -> Record:
+        return make_record().model_copy(update={"id": UUID(int=int(at.timestamp() * 1000) << 80), "received_at": at})
+
+    journal = await FileJournal.open(tmp_path, clock)
+    records = [received(clock.time + timedelta(seconds=step)) for step in (0, 3600, -7200, 1)]
+    for record in records:
+        await journal.append(record)
+    clock.time -= timedelta(days=1)
+    assert journal.oldest_age_s == 0.0, "never negative"
+    await journal.commit(records[:1])
+    await journal.close()
+    again = await FileJournal.open(tmp_path, clock)
+    assert await next_batch(again) == records[1:]
+    await again.close()
+
+
+async def test_a_disk_that_has_no_room_for_a_new_segment_is_told_and_service_goes_on_with_room(
+    tmp_path: Path, clock: Clock, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = await FileJournal.open(tmp_path, clock, segment_bytes=100)
+    before, after = make_record(), make_record()
+    await journal.append(before)
+
+    def full(fd: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pwrite", full)
+        for _ in range(3):
+            with pytest.raises(StorageUnavailable):
+                await journal.append(make_record())
+    assert journal.stats.failed_groups == 3
+    await journal.append(after)
+    assert await next_batch(journal) == [before, after]
+    await journal.commit([before, after])
+    await journal.close()

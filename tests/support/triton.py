@@ -1,0 +1,69 @@
+"""A model server that speaks Triton's gRPC and answers every photo with one species; no model behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc.service_pb2_grpc import (
+    GRPCInferenceServiceServicer,
+    add_GRPCInferenceServiceServicer_to_server,
+)
+
+from contract.answer import failed_row
+from contract.photo_status import PhotoStatus
+from contract.taxonomy import Depth, parse_taxonomy
+from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, SPECIES_IDS, SPECIES_SCORES, TAXON, TAXON_SCORE, TOP_K
+from tests.support.stack import ROOT
+
+_TAXONOMY = parse_taxonomy((ROOT / "contract" / "taxonomy.csv").read_text())
+
+
+def answer_row(key: str = "beagle", score: float = 0.9) -> dict[str, bytes]:
+    """Every output of ``animals`` for one photo, which shows the leaf ``key``."""
+    index = _TAXONOMY.by_key(key).index
+    return failed_row(PhotoStatus.OK) | {
+        TAXON.name: struct.pack("<2i", index, Depth.SPECIES),
+        TAXON_SCORE.name: struct.pack("<f", score),
+        SPECIES_IDS.name: struct.pack(f"<{TOP_K}i", index, *[-1] * (TOP_K - 1)),
+        SPECIES_SCORES.name: struct.pack(f"<{TOP_K}f", score, *[0.0] * (TOP_K - 1)),
+    }
+
+
+class FakeTriton(GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonclient is untyped
+    """``async with FakeTriton() as triton``: listens on ``triton.address`` until the end."""
+
+    def __init__(self) -> None:
+        self.delay_s = 0.0
+        self.asked = 0
+        self.working = asyncio.Event()
+        """Set when a photo is asked about."""
+        self._row = answer_row()
+
+    async def __aenter__(self) -> FakeTriton:
+        self._server = grpc.aio.server(options=(("grpc.max_receive_message_length", -1),))
+        add_GRPCInferenceServiceServicer_to_server(self, self._server)
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        await self._server.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._server.stop(grace=None)
+
+    async def ModelReady(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        return pb.ModelReadyResponse(ready=request.name == ANIMALS)
+
+    async def ModelInfer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        self.asked += 1
+        self.working.set()
+        await asyncio.sleep(self.delay_s)
+        specs = {spec.name: spec for spec in ANIMALS_OUTPUTS}
+        response = pb.ModelInferResponse(model_name=ANIMALS, model_version="1")
+        for output in request.outputs:
+            spec = specs[output.name]
+            response.outputs.add(name=spec.name, datatype=spec.datatype, shape=(1, *spec.shape))
+            response.raw_output_contents.append(self._row[spec.name])
+        return response
