@@ -6,7 +6,7 @@ and blocks that are never committed are dropped by the service after a week, so 
 What is copied: nothing but pieces of ``PIECE_BYTES``. The SDK is given an object that walks over the photo, and again
 over it for a retry. Given the bytes, it would write them to the transport at once, which copies whatever the socket
 does not take; given an ``io.BytesIO``, aiohttp asks for its buffer, and that copies the whole. Reading fills one
-buffer in chunks of ``CHUNK_BYTES``, and its bytes are handed on without another copy.
+buffer, with at most two chunks of ``CHUNK_BYTES`` beside it, and its bytes are handed on without another copy.
 """
 
 from __future__ import annotations
@@ -24,12 +24,7 @@ from typing import Any, Final, TypeVar
 
 from azure.core import MatchConditions
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.exceptions import (
-    ClientAuthenticationError,
-    HttpResponseError,
-    ResourceExistsError,
-    ResourceModifiedError,
-)
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError
 from azure.storage.blob import BlobBlock, ContentSettings
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
@@ -112,7 +107,7 @@ class AzureBlobStore:
                     log.info("created the blob container %s", container)
                 except ResourceExistsError:
                     continue
-                except (ClientAuthenticationError, HttpResponseError) as error:
+                except HttpResponseError as error:
                     if error.status_code != 403:
                         raise
                     log.info("not allowed to create the blob container %s: it has to be there", container)
