@@ -40,6 +40,8 @@ PIECE_BYTES: Final = 128 << 10
 """Bytes that are given to the socket at a time."""
 CHUNK_BYTES: Final = 4 << 20
 """Bytes of one read."""
+CLOSE_S: Final = 10.0
+"""Seconds that closing waits for what was begun. Nobody waits for it any more, as requests end before."""
 _MEDIA_TYPES: Final = {"jpg": "jpeg", "tif": "tiff"}
 _IMAGES: Final = frozenset({"jpg", "png", "webp", "bmp", "gif", "tif"})
 _DIGEST: Final = re.compile(r"(?:^|/)([0-9a-f]{64})\.[a-z]+$")
@@ -132,7 +134,10 @@ class AzureBlobStore:
             if check_size is not None:
                 check_size(found.size)
             stream = await blob.download_blob(
-                etag=found.etag, match_condition=MatchConditions.IfNotModified, max_concurrency=1
+                etag=found.etag,
+                match_condition=MatchConditions.IfNotModified,
+                max_concurrency=1,
+                decompress=False,  # the bytes that were stored: nothing small becomes large in memory
             )
             whole = _Bounded(found.size)
             await stream.readinto(whole)
@@ -143,10 +148,14 @@ class AzureBlobStore:
         return data
 
     async def close(self) -> None:
-        """Finish what was begun; further calls raise StorageUnavailable."""
+        """Finish what was begun, within ``CLOSE_S``; further calls raise StorageUnavailable."""
         self._closed = True
         if self._work:
-            await asyncio.wait(self._work)
+            _, late = await asyncio.wait(self._work, timeout=CLOSE_S)
+            for task in late:
+                log.error("a photo could not be sent to Blob Storage before the service stopped")
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         await self.client.close()
         if self._credential is not None:
             await self._credential.close()
