@@ -79,7 +79,7 @@ class BlobReferences:
 
     def _refused(self) -> BlobRefused:
         where = " or ".join(self._containers) or "no container"
-        url = f" or that with {self._prefix} before it" if self._prefix else ""
+        url = " or its URL in the configured account" if self._prefix else ""
         return BlobRefused(
             f"Only photos of this service's own storage, in {where}, are classified by reference: give container/name"
             f"{url}, without query, percent signs or dots at the start of a name, or send the photo itself."

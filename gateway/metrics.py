@@ -36,7 +36,7 @@ class Metrics:
         # Seconds by stage of admitted photos: tells which part to scale.
         self.stage = Histogram(
             "bestiary_stage_seconds",
-            "Seconds by stage: wait (for a place), triton, blob, journal.",
+            "Seconds by stage: wait (for a place), fetch (of a referred photo), triton, blob, journal.",
             ["stage"],
             registry=self.registry,
             buckets=LATENCY_BUCKETS_S,

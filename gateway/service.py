@@ -176,11 +176,14 @@ class Service:
             self.admission.check_size(size_bytes)
             take(size_bytes)
 
+        started = self._clock.monotonic()
         try:
-            async with asyncio.timeout(deadline - self._clock.monotonic()):
+            async with asyncio.timeout(deadline - started):
                 return await self._blobs.get(name, check_size=check)
         except TimeoutError:
             raise DeadlineExceeded("The photo could not be read within the deadline: allow more time.") from None
+        finally:
+            self._metrics.stage.labels("fetch").observe(self._clock.monotonic() - started)
 
     async def list(self, query: ListQuery, principal: Principal) -> Page:
         """Stored records, newest first, the principal's own, or everybody's for an admin; ``limit`` 0 is the default.

@@ -6,7 +6,7 @@ and blocks that are never committed are dropped by the service after a week, so 
 What is copied: nothing but pieces of ``PIECE_BYTES``. The SDK is given an object that walks over the photo, and again
 over it for a retry. Given the bytes, it would write them to the transport at once, which copies whatever the socket
 does not take; given an ``io.BytesIO``, aiohttp asks for its buffer, and that copies the whole. Reading fills one
-buffer in chunks of ``CHUNK_BYTES``, and its bytes are handed on without another copy.
+buffer, with at most two chunks of ``CHUNK_BYTES`` beside it, and its bytes are handed on without another copy.
 """
 
 from __future__ import annotations
@@ -24,12 +24,7 @@ from typing import Any, Final, TypeVar
 
 from azure.core import MatchConditions
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.exceptions import (
-    ClientAuthenticationError,
-    HttpResponseError,
-    ResourceExistsError,
-    ResourceModifiedError,
-)
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError
 from azure.storage.blob import BlobBlock, ContentSettings
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
@@ -45,6 +40,8 @@ PIECE_BYTES: Final = 128 << 10
 """Bytes that are given to the socket at a time."""
 CHUNK_BYTES: Final = 4 << 20
 """Bytes of one read."""
+CLOSE_S: Final = 10.0
+"""Seconds that closing waits for what was begun. Nobody waits for it any more, as requests end before."""
 _MEDIA_TYPES: Final = {"jpg": "jpeg", "tif": "tiff"}
 _IMAGES: Final = frozenset({"jpg", "png", "webp", "bmp", "gif", "tif"})
 _DIGEST: Final = re.compile(r"(?:^|/)([0-9a-f]{64})\.[a-z]+$")
@@ -112,7 +109,7 @@ class AzureBlobStore:
                     log.info("created the blob container %s", container)
                 except ResourceExistsError:
                     continue
-                except (ClientAuthenticationError, HttpResponseError) as error:
+                except HttpResponseError as error:
                     if error.status_code != 403:
                         raise
                     log.info("not allowed to create the blob container %s: it has to be there", container)
@@ -137,7 +134,10 @@ class AzureBlobStore:
             if check_size is not None:
                 check_size(found.size)
             stream = await blob.download_blob(
-                etag=found.etag, match_condition=MatchConditions.IfNotModified, max_concurrency=1
+                etag=found.etag,
+                match_condition=MatchConditions.IfNotModified,
+                max_concurrency=1,
+                decompress=False,  # the bytes that were stored: nothing small becomes large in memory
             )
             whole = _Bounded(found.size)
             await stream.readinto(whole)
@@ -148,10 +148,14 @@ class AzureBlobStore:
         return data
 
     async def close(self) -> None:
-        """Finish what was begun; further calls raise StorageUnavailable."""
+        """Finish what was begun, within ``CLOSE_S``; further calls raise StorageUnavailable."""
         self._closed = True
         if self._work:
-            await asyncio.wait(self._work)
+            _, late = await asyncio.wait(self._work, timeout=CLOSE_S)
+            for task in late:
+                log.error("a photo could not be sent to Blob Storage before the service stopped")
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         await self.client.close()
         if self._credential is not None:
             await self._credential.close()

@@ -33,8 +33,10 @@ def test_a_photo_is_named_and_can_be_read_again(channel: grpc.Channel, cat: byte
     assert made.verdict == pb.VERDICT_ANIMAL
     assert (made.count, len(made.boxes)) == (1, 1)
     assert stub.GetClassification(pb.GetClassificationRequest(id=made.id), timeout=10) == made
+    again = stub.Classify(pb.ClassifyRequest(blob=made.photo.blob, ack=pb.ACK_LEVEL_STORED), timeout=30).classification
+    assert (again.taxon, again.photo.source) == (made.taxon, made.photo.blob)
     listed = stub.ListClassifications(pb.ListClassificationsRequest(page_size=1), timeout=10)
-    assert listed.classifications[0].id == made.id
+    assert listed.classifications[0].id == again.id
 
 
 @pytest.mark.parametrize("name", BAD_PHOTOS)

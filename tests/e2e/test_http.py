@@ -70,6 +70,8 @@ def test_the_answer_can_be_read_again_with_its_photo(stack: Stack, cat: bytes) -
     location = answer.headers["location"]
     assert httpx.get(stack.url + location).json() == record
     assert record["photo"]["filename"] == "IMG_0001.JPG"
+    again = httpx.post(f"{stack.url}/v1/classifications", json={"blob": record["photo"]["blob"]}, timeout=30).json()
+    assert (again["taxon"], again["photo"]["blob"]) == (record["taxon"], record["photo"]["blob"])
     photo = httpx.get(f"{stack.url}{location}/photo")
     assert photo.content == cat
     assert photo.headers["content-type"] == "image/jpeg"

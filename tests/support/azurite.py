@@ -32,8 +32,11 @@ def connection_string(port: int, account: str, key: str) -> str:
 
 
 @contextmanager
-def running_azurite(folder: Path) -> Iterator[str]:
-    """Start it in memory on a free port; gives its connection string. Skips the test where it is not installed."""
+def running_azurite(folder: Path, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """Start it in memory on a free port; gives its connection string. Skips the test where it is not installed.
+
+    With ``tls`` (certificate and key) it speaks https and takes bearer tokens, whose signature it does not look at.
+    """
     program = EMULATORS / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
     node = shutil.which("node")
     if node is None or not program.is_file():
@@ -42,12 +45,15 @@ def running_azurite(folder: Path) -> Iterator[str]:
     key = base64.b64encode(secrets.token_bytes(64)).decode()
     command = [node, str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence",
                "--skipApiVersionCheck", "--disableTelemetry"]  # fmt: skip
+    if tls is not None:
+        command += ["--cert", str(tls[0]), "--key", str(tls[1]), "--oauth", "basic"]
     environment = {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{key}"}
     with (folder / "azurite.log").open("w") as log:
         process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
     try:
         _wait(process, port, folder / "azurite.log")
-        yield connection_string(port, ACCOUNT, key)
+        plain = connection_string(port, ACCOUNT, key)
+        yield plain if tls is None else plain.replace("http:", "https:").replace("=http;", "=https;")
     finally:
         process.terminate()
         process.wait(30)

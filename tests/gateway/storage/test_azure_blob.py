@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
+from gateway.blob_names import BlobReferences
 from gateway.errors import RecordNotFound, StorageUnavailable
 from gateway.storage.azure_blob import BLOCK_BYTES, CHUNK_BYTES, AzureBlobStore, BlobTimes, connect
 from tests.support.azurite import connection_string
@@ -128,6 +130,47 @@ async def test_damaged_bytes_are_not_handed_out(fake: BlobFake, store: AzureBlob
     blob(fake).data = PHOTO[:-1] + b"?"
     with pytest.raises(StorageUnavailable, match="something else"):
         await store.get(NAME)
+
+
+async def test_no_more_is_read_than_was_announced(fake: BlobFake, store: AzureBlobStore) -> None:
+    await store.put("datasets/a.jpg", PHOTO)
+    real = fake._read
+
+    def longer(request: web.Request, container: str, path: str) -> web.Response:
+        if request.method == "GET":
+            blob(fake, "datasets/a.jpg").data = PHOTO + b"more"  # and the version stays the same
+        return real(request, container, path)
+
+    fake._read = longer  # type: ignore[method-assign]
+    with pytest.raises(StorageUnavailable):
+        await store.get("datasets/a.jpg")
+
+
+async def test_a_compressed_blob_is_not_unpacked(fake: BlobFake, store: AzureBlobStore) -> None:
+    packed = gzip.compress(bytes(1 << 20))
+    await store.put("datasets/a.jpg", packed)
+    blob(fake, "datasets/a.jpg").headers["Content-Encoding"] = "gzip"
+    assert await store.get("datasets/a.jpg") == packed
+
+
+async def test_closing_does_not_wait_for_ever(fake: BlobFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.storage.azure_blob.CLOSE_S", 0.01)
+    store = connect(connection_string=fake.connection_string, times=BlobTimes(5, 60, 0.001))
+    fake.fail("silence", times=9)
+    staging = asyncio.create_task(store.stage(NAME, PHOTO))
+    while not fake.requests:  # noqa: ASYNC110  # the fake is on this loop and answers nothing here
+        await asyncio.sleep(0.001)
+    await store.close()
+    with pytest.raises(asyncio.CancelledError):
+        await staging
+
+
+async def test_without_a_key_the_managed_identity_is_used() -> None:
+    store = connect(account_url="https://wildlife.blob.core.windows.net/")
+    assert store.client.account_name == "wildlife"
+    assert type(store.client.credential).__name__ == "DefaultAzureCredential"
+    assert BlobReferences(("uploads",), store.client.url).name_of(f"{store.client.url}uploads/a.jpg") == "uploads/a.jpg"
+    await store.close()
 
 
 async def test_a_blob_that_changes_between_two_reads_is_not_mixed(fake: BlobFake, store: AzureBlobStore) -> None:
