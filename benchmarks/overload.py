@@ -35,6 +35,9 @@ PROMISED_SHARE: Final = 0.9
 LATE_S: Final = 0.025
 """A generator whose p99 is later than this measures itself; the step is marked."""
 
+ROUNDS: Final = 3
+"""The closed loop is run so often and its best counts: other work on the machine only ever lowers it."""
+
 PAUSE_S: Final = 1.0
 """Between steps, so that one does not begin in the other's queue."""
 
@@ -91,8 +94,9 @@ def measure(options: argparse.Namespace, photos: PhotoSet, slo: Slo, console: Co
         target = Target(stack.gateway_grpc, photos.photos, options.task.value)
         with Generator(target) as generator:
             generator.closed(options.callers, options.seconds / 3)  # warm, and the limit has found its place
-            answers = [sample for sample in generator.closed(options.callers, options.seconds) if sample.code == "OK"]
-            capacity = len(answers) / options.seconds
+            rounds = [generator.closed(options.callers, options.seconds / ROUNDS) for _ in range(ROUNDS)]
+            answers = max(sum(sample.code == "OK" for sample in samples) for samples in rounds)
+            capacity = answers / (options.seconds / ROUNDS)
             console.print(f"capacity: {capacity:.1f} photos/s in a closed loop of {options.callers}", highlight=False)
             if not answers:
                 raise StackError("Nothing was answered in the closed loop: see the stack's logs.")
