@@ -33,6 +33,7 @@ from cli.report import Report
 from cli.thumbnails import Thumbnails
 from cli.work import Ledgers, Outcome, Work
 from contract.options import Task
+from contract.priority import PRIORITY, Priority
 from contract.record import AckLevel
 from interchange.places import By, Places
 
@@ -113,7 +114,9 @@ def classify(
         _open(ledgers, sources, ledger, url, asked)
         notice = render.notice(progress.console)
         client = Client(url, timeout_s=timeout, retries=retries, connections=concurrency, notice=notice)
-        work = Work(client, concurrency, ack, asked, notice=render.aloud(progress.console))
+        # Nobody waits for one of many photos; one alone is somebody's question.
+        urgency = {PRIORITY: Priority.BATCH.value} if len(sources) > 1 else {}
+        work = Work(client, concurrency, ack, asked | urgency, notice=render.aloud(progress.console))
         if not again:
             work.settled = ledgers.find
         if thumbnails is not None:

@@ -1,7 +1,7 @@
 """The wire: one HTTP client and its rules for trying again.
 
 Tried again, up to ``retries`` times: refused or lost connections, 429 and 503. The pause is what
-``Retry-After`` asks for, else it doubles from ``FIRST_PAUSE_S``; both with jitter, so that photos
+``retry-after-ms`` or ``Retry-After`` asks for, else it doubles from ``FIRST_PAUSE_S``; both with jitter, so that photos
 refused together do not come back together. A lost connection may leave a second record of a photo.
 """
 
@@ -220,10 +220,15 @@ class Client:
                 return self._unexpected(f"{status} {response.reason_phrase}".rstrip())
             detail = f"{self._url} answered {status} {response.reason_phrase}: try again later."
             problem = Problem(status=status, code=f"http_{status}", detail=detail, retryable=True)
-        return Refused(problem, retry_after_s(response.headers.get("Retry-After", "")))
+        return Refused(problem, _hint_s(response.headers))
 
     def _unexpected(self, what: str) -> UnexpectedAnswer:
         return UnexpectedAnswer(f"{self._url} answered {what}, not as a Bestiary does: check --url.")
+
+
+def _hint_s(headers: httpx.Headers) -> float | None:
+    milliseconds = headers.get("retry-after-ms", "")
+    return float(milliseconds) / 1e3 if milliseconds.isdecimal() else retry_after_s(headers.get("Retry-After", ""))
 
 
 def retry_after_s(header: str) -> float | None:

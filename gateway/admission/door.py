@@ -20,8 +20,8 @@ TRITON_SHARE: Final = 0.25
 """Share of the SLO that a mean photo may spend in Triton before its queue counts as too long. What is left is
 waited here, where priority and fairness hold."""
 
-RESERVE: Final = 0.1
-"""Share of the SLO for what comes after Triton's answer: the journal's fsync and the reply."""
+RESERVE: Final = 0.2
+"""Share of the SLO for what is not seen from here: the way through the edge, the journal's fsync, the reply."""
 
 LEAST_WAIT: Final = 0.5
 """Photos so slow that the SLO leaves no time to wait may still wait half of what one takes."""

@@ -29,6 +29,8 @@ CHANNEL_OPTIONS: Final = (
 
 READY_TIMEOUT_S: Final = 1.0
 
+# Messages that are the same in every request are made once.
+_INPUT: Final = pb.ModelInferRequest.InferInputTensor(name=PHOTO.name, datatype=PHOTO.datatype, shape=(1, 1))
 _OUTPUTS: Final = tuple(pb.ModelInferRequest.InferRequestedOutputTensor(name=spec.name) for spec in ANIMALS_OUTPUTS)
 _OUTPUTS_OF_SPECIES: Final = tuple(output for output in _OUTPUTS if output.name not in BOX_OUTPUTS)
 
@@ -55,7 +57,7 @@ class TritonClient:
             raise DeadlineExceeded("There was no time left to ask the model: allow more time.")
         request = pb.ModelInferRequest(
             model_name=ANIMALS,
-            inputs=[pb.ModelInferRequest.InferInputTensor(name=PHOTO.name, datatype=PHOTO.datatype, shape=(1, 1))],
+            inputs=(_INPUT,),
             outputs=_OUTPUTS_OF_SPECIES if options.tasks is Task.SPECIES else _OUTPUTS,
             raw_input_contents=(struct.pack("<I", len(photo)) + photo,),
         )

@@ -104,6 +104,21 @@ def test_an_overloaded_service_is_asked_again(bestiary, stub, folder):
     assert "record" in lines(done)[0]
 
 
+def test_the_exact_hint_counts_before_the_whole_seconds(bestiary, stub, folder):
+    busy = stub.problem(429, "overloaded", "No place.", retryable=True, Retry_After="30", retry_after_ms="1")
+    stub.refusals[b"a.png"] = [busy]
+    done = bestiary("classify", folder / "a.png", "--timeout", "10", "--json", "--url", stub.url)
+    assert done.returncode == 0, done.stderr
+    assert len(stub.photos) == 2
+
+
+def test_many_photos_are_a_batch_and_one_is_not(bestiary, stub, folder):
+    bestiary("classify", folder / "a.png", "--json", "--url", stub.url)
+    assert [query.get("priority") for query in stub.queries] == [None]
+    bestiary("classify", folder, "--again", "--json", "--url", stub.url)
+    assert {query.get("priority") for query in stub.queries[1:]} == {"batch"}
+
+
 def test_after_its_retries_an_overload_is_reported(bestiary, stub, folder):
     busy = stub.problem(429, "overloaded", "All places are taken.", retryable=True, Retry_After="0")
     stub.refusals[b"a.png"] = [busy] * 9
