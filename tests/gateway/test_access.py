@@ -303,7 +303,7 @@ async def test_a_grpc_stream_belongs_to_its_caller(callers: Callers, cat: bytes)
         # Nothing is written: grpc.aio reports a write to a call that has ended as INTERNAL.
         assert await stub.ClassifyStream().code() is grpc.StatusCode.UNAUTHENTICATED
         replies = [reply async for reply in stub.ClassifyStream(photos(), metadata=pairs(callers.key("camera")))]
-    outcomes = sorted(reply.WhichOneof("result") or "" for reply in replies)
+    outcomes = sorted(reply.WhichOneof("outcome") or "" for reply in replies)
     assert outcomes == ["classification", "classification", "failure"], "the key has two photos a minute"
     (failure,) = (reply.failure for reply in replies if reply.HasField("failure"))
     assert (failure.reason, failure.retryable) == ("quota_exceeded", True)
