@@ -45,7 +45,7 @@ async def running(root: Path, **settings: Any) -> AsyncIterator[Gateway]:
             drain_timeout_s=2,
             release_dir=ROOT / "model_repository" / "animals" / "1",
             **settings,
-        )  # fmt: skip
+        )
     )
     await gateway.start()
     try:
