@@ -116,6 +116,7 @@ class Client:
             headers=dict(headers),
             timeout=httpx.Timeout(timeout_s + GRACE_S, connect=CONNECT_TIMEOUT_S, pool=None),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            verify=httpx.create_ssl_context(),  # SSL_CERT_FILE counts on loopback too
             trust_env=not is_loopback(httpx.URL(url).host),  # a proxy cannot reach this machine's loopback
         )
 
