@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import extras, results
+from cli import extras, keys, results
 from cli.classify import classify
 from cli.events import events
 from cli.export import export
@@ -42,6 +42,7 @@ app.command()(classify)
 results.app.command()(events)
 results.app.command()(export)
 app.add_typer(results.app, name="results")
+app.add_typer(keys.app, name="keys")
 app.command()(status)
 extras.mount(app)
 

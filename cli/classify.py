@@ -23,10 +23,13 @@ from cli.options import (
     UNREACHABLE,
     DeploymentBy,
     EventGap,
+    Key,
     Retries,
     Timeout,
+    Token,
     Url,
     complain,
+    credentials,
 )
 from cli.photos import NoPhotos, Source, find
 from cli.report import Report
@@ -55,6 +58,8 @@ EmptyFrom = Annotated[
 def classify(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Photos, folders, or - for standard input.")],
     url: Url = DEFAULT_URL,
+    token: Token = "",
+    api_key: Key = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, in the order they finish.")] = False,
     tasks: Annotated[Task | None, typer.Option(help="How much to find out; species is the cheapest.")] = None,
     detect_from: DetectFrom = None,
@@ -106,6 +111,7 @@ def classify(
         raise typer.BadParameter(str(error), param_hint="PATH") from error
     given = {"tasks": tasks, "detect_from": detect_from, "overlap": overlap, "sure_from": sure_from}
     asked = _asked({**given, "empty_from": empty_from, "keep_location": "true" if keep_location else None})
+    headers = credentials(url, token, api_key)
     report = Report(as_json, len(sources), Places(deployment_by), timedelta(seconds=event_gap))
     # On one terminal, lines of results and the bar would overwrite each other.
     bar = len(sources) > 1 and sys.stderr.isatty() and not (as_json and sys.stdout.isatty())
@@ -113,7 +119,9 @@ def classify(
     with Ledgers() as ledgers, render.progress(bar) as progress:
         _open(ledgers, sources, ledger, url, asked)
         notice = render.notice(progress.console)
-        client = Client(url, timeout_s=timeout, retries=retries, connections=concurrency, notice=notice)
+        client = Client(
+            url, timeout_s=timeout, retries=retries, connections=concurrency, notice=notice, headers=headers
+        )
         # Nobody waits for one of many photos; one alone is somebody's question.
         urgency = {PRIORITY: Priority.BATCH.value} if len(sources) > 1 else {}
         work = Work(client, concurrency, ack, asked | urgency, notice=render.aloud(progress.console))

@@ -97,17 +97,27 @@ class Client:
     """Talks to one service. Use as ``async with``. All calls raise only ClientError."""
 
     def __init__(
-        self, url: str, *, timeout_s: float, retries: int, connections: int = 1, notice: Notice = _no_notice
+        self,
+        url: str,
+        *,
+        timeout_s: float,
+        retries: int,
+        connections: int = 1,
+        notice: Notice = _no_notice,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """``headers`` go with every request: the caller's credentials."""
         self._url = url
         self._timeout_s = timeout_s
         self._retries = retries
         self._notice = notice
         self._http = httpx.AsyncClient(
             base_url=url,
+            headers=dict(headers),
             timeout=httpx.Timeout(timeout_s + GRACE_S, connect=CONNECT_TIMEOUT_S, pool=None),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            trust_env=not _is_loopback(httpx.URL(url).host),  # a proxy cannot reach this machine's loopback
+            verify=httpx.create_ssl_context(),  # SSL_CERT_FILE counts on loopback too
+            trust_env=not is_loopback(httpx.URL(url).host),  # a proxy cannot reach this machine's loopback
         )
 
     async def __aenter__(self) -> Self:
@@ -250,7 +260,8 @@ def _pause_s(attempt: int, asked_s: float | None) -> float:
     return min(doubled_s, MAX_PAUSE_S) * random.uniform(0.5, 1)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -12,7 +12,19 @@ import typer
 
 from cli import render
 from cli.client import Filters
-from cli.options import DEFAULT_URL, DeploymentBy, EventGap, Retries, Timeout, Url, complain, errors_as_exits
+from cli.options import (
+    DEFAULT_URL,
+    DeploymentBy,
+    EventGap,
+    Key,
+    Retries,
+    Timeout,
+    Token,
+    Url,
+    complain,
+    credentials,
+    errors_as_exits,
+)
 from cli.selection import LedgerOption, OfVerdict, Since, Species, Spool, Until, chosen, client, each
 from interchange.dataset import latest
 from interchange.events import Event, Shot, group, shot
@@ -22,6 +34,8 @@ from interchange.places import By, Places
 
 def events(
     url: Url = DEFAULT_URL,
+    token: Token = "",
+    api_key: Key = "",
     as_json: Annotated[bool, typer.Option("--json", help="One event a line instead of a table.")] = False,
     ledger: LedgerOption = None,
     event_gap: EventGap = 60,
@@ -48,9 +62,10 @@ def events(
     3 the service cannot be reached
     """
     which = chosen(ledger, Filters(species, verdict, since, until))
+    headers = credentials(url, token, api_key)
     places = Places(deployment_by)
     with Spool() as spool, errors_as_exits():
-        asyncio.run(each(client(url, timeout, retries), which, spool.add))
+        asyncio.run(each(client(url, timeout, retries, headers), which, spool.add))
         shots = [shot(record, places.of(record)) for record in latest(spool)]
     found = group(shots, timedelta(seconds=event_gap))
     if as_json:

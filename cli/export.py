@@ -18,10 +18,13 @@ from cli.options import (
     USAGE,
     DeploymentBy,
     EventGap,
+    Key,
     Retries,
     Timeout,
+    Token,
     Url,
     complain,
+    credentials,
     errors_as_exits,
 )
 from cli.selection import LedgerOption, OfVerdict, Since, Species, Until, chosen, client
@@ -73,6 +76,8 @@ WhereSchemas = Annotated[
 
 def export(
     url: Url = DEFAULT_URL,
+    token: Token = "",
+    api_key: Key = "",
     kind: Annotated[Format, typer.Option("--format", help="See docs/formats.md.")] = Format.CSV,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     out: Annotated[
@@ -114,6 +119,7 @@ def export(
     """
     kind = Format.JSONL if as_json else kind
     which = chosen(ledger, Filters(species, verdict, since, until))
+    headers = credentials(url, token, api_key)
     shown = out is not None and sys.stderr.isatty()  # on a terminal, a spinner would overwrite the records
     try:
         _check(kind, out, timezone)
@@ -127,7 +133,7 @@ def export(
         order = Order(kind, which, out, per, places, gap, package)
         with render.counter(shown) as progress, errors_as_exits():
             task = progress.add_task("", total=None)
-            told = write(order, client(url, timeout, retries), lambda: progress.advance(task))
+            told = write(order, client(url, timeout, retries, headers), lambda: progress.advance(task))
     except InterchangeError as error:
         complain(str(error))
         raise typer.Exit(USAGE) from error

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import httpx
 import typer
 
+from cli.client import is_loopback
 from cli.errors import ClientError, Unreachable
 from interchange.places import By
 
@@ -36,6 +37,12 @@ def parse_url(text: str) -> str:
 Url = Annotated[
     str, typer.Option("--url", envvar="BESTIARY_URL", callback=parse_url, help="Where the service answers.")
 ]
+Token = Annotated[
+    str, typer.Option("--token", envvar="BESTIARY_TOKEN", show_default=False, help="Bearer token of Entra ID.")
+]
+Key = Annotated[
+    str, typer.Option("--api-key", envvar="BESTIARY_API_KEY", show_default=False, help="API key of this machine.")
+]
 Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds that one request may take.")]
 Retries = Annotated[
     int, typer.Option(min=0, help="How often to try again after 429, 503 or a connection that was refused or lost.")
@@ -45,6 +52,22 @@ EventGap = Annotated[
     float, typer.Option(min=1, metavar="SECONDS", help="Photos of one place closer than this are one event.")
 ]
 DeploymentBy = Annotated[By, typer.Option(help="What makes a deployment: a folder, a camera, or none: all are one.")]
+
+
+def credentials(url: str, token: str, api_key: str) -> dict[str, str]:
+    """Headers that say who calls; none without. Raises typer.BadParameter if they would go over the network in clear
+    text, or if there are two."""
+    if not token and not api_key:
+        return {}
+    if token and api_key:
+        raise typer.BadParameter("give one of the two (BESTIARY_TOKEN and BESTIARY_API_KEY too)", param_hint="--token")
+    target = httpx.URL(url)
+    if target.scheme == "http" and not is_loopback(target.host):
+        raise typer.BadParameter("credentials are only sent by https, or to this machine", param_hint="--url")
+    given = f"Bearer {token}" if token else api_key
+    if not given.isascii() or not given.isprintable():
+        raise typer.BadParameter("this is no token or key: it has letters that none has", param_hint="--token")
+    return {"Authorization": given} if token else {"X-API-Key": given}
 
 
 def complain(message: str) -> None:

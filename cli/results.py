@@ -11,7 +11,7 @@ import typer
 
 from cli import render
 from cli.client import Client, Filters
-from cli.options import DEFAULT_URL, FAILED, Retries, Timeout, Url, complain, errors_as_exits
+from cli.options import DEFAULT_URL, FAILED, Key, Retries, Timeout, Token, Url, complain, credentials, errors_as_exits
 from cli.selection import OfVerdict, Since, Species, Until, client, each
 from contract.record import Record
 
@@ -23,6 +23,8 @@ app = typer.Typer(
 @app.command("list")
 def list_results(
     url: Url = DEFAULT_URL,
+    token: Token = "",
+    api_key: Key = "",
     as_json: Annotated[bool, typer.Option("--json", help="One record a line instead of a table.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
     everything: Annotated[bool, typer.Option("--all", help="All of them, whatever --limit says.")] = False,
@@ -43,6 +45,7 @@ def list_results(
     2 wrong usage
     3 the service cannot be reached
     """
+    headers = credentials(url, token, api_key)
     filters = Filters(species, verdict, since, until)
     rows: list[tuple[str, ...]] = []
 
@@ -53,7 +56,14 @@ def list_results(
             rows.append(render.listed_row(record))
 
     with errors_as_exits():
-        count = asyncio.run(each(client(url, timeout, retries), filters, take, None if everything else limit))
+        count = asyncio.run(
+            each(
+                client(url, timeout, retries, headers),
+                filters,
+                take,
+                None if everything else limit,
+            )
+        )
     if not as_json:
         render.print_table(render.LISTED, rows)
     if not count:
@@ -64,6 +74,8 @@ def list_results(
 def show(
     record_id: Annotated[UUID, typer.Argument(metavar="ID", help="The id of a result.")],
     url: Url = DEFAULT_URL,
+    token: Token = "",
+    api_key: Key = "",
     as_json: Annotated[bool, typer.Option("--json", help="The whole record.")] = False,
     photo: Annotated[Path | None, typer.Option(metavar="FILE", help="Save the photo here, too.")] = None,
     thumbnail: Annotated[
@@ -82,9 +94,10 @@ def show(
     2 wrong usage
     3 the service cannot be reached
     """
+    headers = credentials(url, token, api_key)
     wanted = photo is not None or thumbnail is not None
     with errors_as_exits():
-        record, data = asyncio.run(_fetch(client(url, timeout, retries), record_id, wanted))
+        record, data = asyncio.run(_fetch(client(url, timeout, retries, headers), record_id, wanted))
     if as_json:
         print(record.model_dump_json(by_alias=True))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from itertools import islice
@@ -158,10 +158,10 @@ def chosen(folder: Path | None, filters: Filters) -> Filters | Folder:
     return Folder(folder)
 
 
-def client(url: str, timeout_s: float, retries: int, connections: int = AT_ONCE) -> Client:
+def client(url: str, timeout_s: float, retries: int, headers: Mapping[str, str], connections: int = AT_ONCE) -> Client:
     """A client that tells a person why it takes longer."""
     notice = render.notice(render.console(sys.stderr))
-    return Client(url, timeout_s=timeout_s, retries=retries, connections=connections, notice=notice)
+    return Client(url, timeout_s=timeout_s, retries=retries, connections=connections, notice=notice, headers=headers)
 
 
 class Spool:

@@ -9,6 +9,7 @@ import sys
 
 import uvloop
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from contract.manifest import MANIFEST_NAME
 from gateway.errors import BestiaryError
@@ -31,6 +32,9 @@ def main() -> int:
     except ValidationError as error:
         first = error.errors()[0]
         print(f"gateway: BESTIARY_{str(first['loc'][0]).upper()}: {first['msg']}.", file=sys.stderr)
+        return 2
+    except SettingsError as error:
+        print(f'gateway: {error}: give lists as JSON, e.g. ["a", "b"].', file=sys.stderr)
         return 2
     try:
         open_log(settings.log_level)

@@ -15,9 +15,9 @@ _RULES: Final = (
     # Our API keys; the id stays, so that a line can be traced to a key.
     (re.compile(r"(bestiary_[0-9a-f]{12}_)[A-Za-z0-9_-]+"), rf"\1{MASK}"),
     # Authorization: <scheme> <secret>, as a header, in a repr or in JSON.
-    (re.compile(r"""(?i)(authorization["']?\s*[:=,]\s*b?["']?(?:\w+\s+)?)(?!\*\*\*)[^\s"',;]+"""), rf"\1{MASK}"),
+    (re.compile(r"""(?i)(authorization["']?\s*[:=,]\s*+b?+["']?+(?:\w+\s+)?+)(?!\*\*\*)[^\s"',;]+"""), rf"\1{MASK}"),
     (re.compile(r"(?i)\b(bearer|apikey)\s+(?!\*\*\*)[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
-    (re.compile(r"""(?i)((?:x-api-key|api[-_]?key)["']?\s*[:=,]\s*b?["']?)(?!\*\*\*)[^\s"',;]+"""), rf"\1{MASK}"),
+    (re.compile(r"""(?i)((?:x-api-key|api[-_]?key)["']?\s*[:=,]\s*+b?+["']?+)(?!\*\*\*)[^\s"',;]+"""), rf"\1{MASK}"),
     # Shared access signatures (the HMAC in `sig`) and keys in connection strings of Azure.
     (re.compile(r"(?i)([?&;]sig=)[^&\s\"']+"), rf"\1{MASK}"),
     (

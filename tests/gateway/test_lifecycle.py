@@ -13,7 +13,7 @@ import pytest
 
 from gateway.server import Gateway, keepalive_options
 from gateway.settings import Settings
-from tests.support.gateway import running_gateway
+from tests.support.gateway_process import running_gateway
 from tests.support.triton import FakeTriton
 
 AZURE_IDLE_S = 240

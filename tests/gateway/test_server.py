@@ -17,6 +17,12 @@ from tests.support.stack import ROOT
     [
         ({"BESTIARY_HOST": "0.0.0.0"}, "will not listen on 0.0.0.0"),
         ({"BESTIARY_HTTP_PORT": "99999"}, "BESTIARY_HTTP_PORT"),
+        ({"BESTIARY_ENTRA_TENANTS": "not-json"}, "give lists as JSON"),
+        ({"BESTIARY_ENTRA_TENANTS": '["t"]'}, "BESTIARY_ENTRA_AUDIENCES"),
+        ({"BESTIARY_API_KEYS": "{hunter2"}, "BESTIARY_API_KEYS is no list of API keys"),
+        ({"BESTIARY_API_KEY_PEPPER": "keyvault:hunter2"}, "BESTIARY_API_KEY_PEPPER must be the secret itself"),
+        ({"BESTIARY_CLIENT_CERTIFICATE_SCOPES": '["read"]'}, "BESTIARY_TLS_CLIENT_CA_FILE"),
+        ({"BESTIARY_TLS_CERTIFICATE_FILE": "a.pem"}, "set both"),
         ({"BESTIARY_RELEASE_DIR": "nowhere"}, "nowhere"),
     ],
 )
@@ -27,3 +33,4 @@ def test_a_wrong_setting_is_one_sentence(settings: dict[str, str], complaint: st
     assert done.returncode == 2
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stderr

@@ -22,7 +22,7 @@ import pytest
 from gateway.settings import Settings
 from gateway.worker_metrics import merged, workers_file
 from gateway.workers import Workers, reserve
-from tests.support.gateway import GatewayProcess, running_gateway
+from tests.support.gateway_process import GatewayProcess, running_gateway
 from tests.support.stack import ROOT
 from tests.support.triton import FakeTriton
 

@@ -1,122 +1,154 @@
-"""A gateway process (or several, under their supervisor) for tests, in front of any model server."""
+"""A gateway in this process with real storage and a model server that names every photo a beagle."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import grpc
 import httpx
-import pytest
+from fastapi import FastAPI
+from grpc_health.v1 import health, health_pb2_grpc
+from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
-from tests.support.stack import ROOT, free_ports
+from contract.answer import AnswerReader, failed_row
+from contract.generated.bestiary.v1.bestiary_pb2_grpc import add_BestiaryServicer_to_server
+from contract.options import DEFAULTS, Options
+from contract.photo_status import PhotoStatus
+from contract.record import AckLevel
+from contract.taxonomy import Depth, parse_taxonomy
+from contract.tensors import SPECIES_IDS, SPECIES_SCORES, TAXON, TAXON_SCORE, TOP_K
+from gateway.admission import Admission
+from gateway.auth.guard import Guard
+from gateway.auth.principal import Quota
+from gateway.classify import Classifier
+from gateway.clock import SystemClock
+from gateway.edge.grpc.access import Access
+from gateway.edge.grpc.bestiary import BestiaryGrpc
+from gateway.edge.grpc.kserve import KServeGrpc
+from gateway.edge.http.app import HttpOptions, create_app
+from gateway.metrics import Metrics
+from gateway.ports import Authenticator, Inference
+from gateway.quota import Quotas
+from gateway.service import Service
+from gateway.storage.dead_letters import DeadLetterFile
+from gateway.storage.directory import DirectoryBlobStore
+from gateway.storage.drain import Drain
+from gateway.storage.journal import FileJournal
+from gateway.storage.sqlite import SqliteResultStore
+from imaging.header import read_header
+from tests.support.stack import ROOT
+
+TAXONOMY = parse_taxonomy((ROOT / "contract" / "taxonomy.csv").read_text())
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+class TestClock:
+    """Stands still until it is moved."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.moment = NOW
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def monotonic(self) -> float:
+        return (self.moment - NOW).total_seconds() + 1000.0
+
+    def pass_s(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+class Beagles:
+    """A ModelServer: every photo is a beagle."""
+
+    async def infer(self, photo: bytes, *, deadline: float, options: Options = DEFAULTS) -> Inference:
+        row = failed_row(PhotoStatus.OK)
+        beagle = TAXONOMY.by_key("beagle").index
+        row[TAXON.name] = struct.pack("<2i", beagle, Depth.SPECIES)
+        row[TAXON_SCORE.name] = struct.pack("<f", 0.9)
+        row[SPECIES_IDS.name] = struct.pack(f"<{TOP_K}i", beagle, *[-1] * (TOP_K - 1))
+        row[SPECIES_SCORES.name] = struct.pack(f"<{TOP_K}f", 0.9, *[0] * (TOP_K - 1))
+        return Inference(row)
+
+    async def ready(self) -> bool:
+        return True
 
 
 @dataclass
-class GatewayProcess:
-    """The process and where it listens. ``workers`` 1 is a gateway without a supervisor."""
+class Running:
+    """What a test may look at or call."""
 
-    process: subprocess.Popen[str]
-    data: Path
-    log: Path
-    http_port: int
-    acknowledged: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    app: FastAPI
+    service: Service
+    guard: Guard
+    store: SqliteResultStore
+    serve_grpc: Callable[..., AbstractAsyncContextManager[int]] = field(repr=False)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http_port}"
-
-    async def classify(self, photo: bytes, ack: str = "durable") -> str | None:
-        """Send one photo on a connection of its own; its record's id, noted in ``acknowledged``, or None."""
-        try:
-            async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-                reply = await client.post(f"{self.url}/v1/classifications", params={"ack": ack}, content=photo)
-        except httpx.TransportError as error:
-            self.refused.append(type(error).__name__)
-            return None
-        if reply.status_code != 201:
-            self.refused.append(reply.json()["code"])
-            return None
-        self.acknowledged.append(reply.json()["id"])
-        return self.acknowledged[-1]
-
-    async def status_of(self, record_id: str) -> int:
-        """HTTP status of reading one record, on a connection of its own."""
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-            return (await client.get(f"{self.url}/v1/classifications/{record_id}")).status_code
-
-    @contextmanager
-    def load(self, photo: bytes, callers: int = 8) -> Iterator[None]:
-        """Photos from several callers, each sending its next when the last is answered, until the end."""
-
-        async def call() -> None:
-            while True:
-                if await self.classify(photo) is None:
-                    await asyncio.sleep(0.02)
-
-        tasks = [asyncio.create_task(call()) for _ in range(callers)]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    async def until_acknowledged(self, count: int) -> None:
-        """Return when so many photos more were acknowledged."""
-        goal = len(self.acknowledged) + count
-        async with asyncio.timeout(60):
-            while len(self.acknowledged) < goal:  # noqa: ASYNC110  # appended to by plain coroutines
-                await asyncio.sleep(0.01)
-
-    async def until_ready(self) -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as client, asyncio.timeout(60):
-            while True:
-                if self.process.poll() is not None:
-                    pytest.fail(f"the gateway ended with {self.process.returncode}:\n{self.log.read_text()}")
-                try:
-                    if (await client.get(f"{self.url}/readyz")).is_success:
-                        return
-                except httpx.TransportError:
-                    pass
-                await asyncio.sleep(0.05)
-
-    async def ends(self, limit_s: float = 60) -> int:
-        """The exit code, once it has ended."""
-        return await asyncio.to_thread(self.process.wait, limit_s)
+    def http(self, base_url: str = "http://127.0.0.1") -> httpx.AsyncClient:
+        """A client of the application, without a socket."""
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url=base_url)
 
 
 @asynccontextmanager
 async def running_gateway(
-    data: Path, triton_address: str, *arguments: str, **settings: object
-) -> AsyncIterator[GatewayProcess]:
-    """Start ``python -m gateway`` on free ports, wait until it is ready, and end it in the end if it still runs."""
-    http_port = free_ports(2)
-    data.mkdir(parents=True, exist_ok=True)
-    log = data / "gateway.log"
-    environment = {
-        **os.environ,
-        "BESTIARY_HTTP_PORT": str(http_port),
-        "BESTIARY_GRPC_PORT": str(http_port + 1),
-        "BESTIARY_TRITON_ADDRESS": triton_address,
-        "BESTIARY_DATA_DIR": str(data),
-        **{f"BESTIARY_{name.upper()}": str(value) for name, value in settings.items()},
-    }
-    with log.open("a") as output:
-        process = subprocess.Popen(  # noqa: ASYNC220  # returns at once
-            [sys.executable, "-m", "gateway", *arguments],
-            cwd=ROOT, env=environment, stdout=output, stderr=output, text=True,
-        )  # fmt: skip
-    gateway = GatewayProcess(process, data, log, http_port)
+    root: Path,
+    *authenticators: Authenticator,
+    quota: Quota = Quota(),  # noqa: B008  # frozen
+    clock: TestClock | None = None,
+    options: HttpOptions | None = None,
+) -> AsyncIterator[Running]:
+    """Everything behind the listeners, and both edges in front of it. ``clock`` is that of quotas only."""
+    system, metrics = SystemClock(), Metrics()
+    journal = await FileJournal.open(root / "journal", system)
+    store = await SqliteResultStore.open(root / "results.sqlite")
+    blobs, model = DirectoryBlobStore(root / "blobs"), Beagles()
+    drain = Drain(journal, store, DeadLetterFile(root / "dead.jsonl"), system)  # type: ignore[arg-type]
+    drain.start()
+    admission = Admission(
+        max_inflight=16, max_photo_bytes=1 << 22, max_held_bytes=1 << 26, default_timeout_s=10, max_timeout_s=60
+    )
+    admission.start()
+    classifier = Classifier(
+        inspect=read_header, model=model, reader=AnswerReader(TAXONOMY, 0.95), blobs=blobs, journal=journal,
+        clock=system, observe=lambda stage, seconds: None,
+    )  # fmt: skip
+    service = Service(
+        admission=admission, quotas=Quotas(clock or system, quota), classifier=classifier, model=model,
+        journal=journal, store=store, blobs=blobs, clock=system, metrics=metrics,  # type: ignore[arg-type]
+        default_ack=AckLevel.STORED, draining=lambda: drain.running, triton_status_file=None,
+    )  # fmt: skip
+    guard = Guard(authenticators)
+    given = options or HttpOptions("1", 5.0, ("127.0.0.1",))
+    app = create_app(service, guard, metrics, lambda: None, given)
+
+    @asynccontextmanager
+    async def serve_grpc(credentials: grpc.ServerCredentials | None = None) -> AsyncIterator[int]:
+        server = grpc.aio.server(interceptors=(Access(guard),))
+        add_BestiaryServicer_to_server(BestiaryGrpc(service), server)
+        add_GRPCInferenceServiceServicer_to_server(KServeGrpc(service, model, "1"), server)
+        health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
+        address = "127.0.0.1:0"
+        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+        await server.start()
+        try:
+            yield port
+        finally:
+            await server.stop(None)
+
     try:
-        await gateway.until_ready()
-        yield gateway
+        yield Running(app, service, guard, store, serve_grpc)
     finally:
-        if process.poll() is None:
-            process.terminate()
-        await gateway.ends()
+        await classifier.close(10)
+        await drain.close(10)
+        await journal.close()
+        await store.close()
+        await blobs.close()
+        await guard.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from starlette.routing import Match, Route
 from gateway.auth.guard import Guard
 from gateway.edge.http import kserve, rest
 from gateway.edge.http.access import DOCS, HEALTH, METRICS, Access, metrics_reader
-from gateway.edge.http.headers import SecurityHeaders, docs_policy
+from gateway.edge.http.headers import SecurityHeaders, docs_policy, security_headers
 from gateway.edge.http.problems import MEDIA_TYPE, Problem, problem
 from gateway.errors import BestiaryError, InvalidRequest
 from gateway.metrics import Metrics
@@ -66,7 +66,7 @@ def create_app(
     _add_middleware(app, guard, options)
     _add_docs(app)
     _add_operations(app, service, metrics, refresh)
-    _add_errors(app)
+    _add_errors(app, security_headers(options.tls))
     return app
 
 
@@ -83,7 +83,7 @@ def _add_middleware(app: FastAPI, guard: Guard, options: HttpOptions) -> None:
             expose_headers=["Location", "Retry-After", "WWW-Authenticate"],
         )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(options.allowed_hosts), www_redirect=False)
-    app.add_middleware(SecurityHeaders, tls=options.tls)
+    app.add_middleware(SecurityHeaders, headers=security_headers(options.tls))
 
 
 def _add_docs(app: FastAPI) -> None:
@@ -122,7 +122,7 @@ def _add_operations(app: FastAPI, service: Service, metrics: Metrics, refresh: C
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _add_errors(app: FastAPI) -> None:
+def _add_errors(app: FastAPI, headers: Mapping[str, str]) -> None:
     @app.exception_handler(BestiaryError)
     async def on_error(request: Request, error: BestiaryError) -> Response:
         if error.__cause__ is not None:
@@ -147,7 +147,9 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def on_unexpected(request: Request, error: Exception) -> Response:
         log.exception("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
-        return problem(BestiaryError("An internal error: tell the operator; the gateway's log has it."))
+        answer = problem(BestiaryError("An internal error: tell the operator; the gateway's log has it."))
+        answer.headers.update(headers)  # it is answered outside of the middleware
+        return answer
 
 
 def _methods(app: FastAPI, request: Request) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
@@ -33,18 +34,22 @@ def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-class SecurityHeaders:
-    """ASGI middleware: adds the headers to every answer; one that a route set itself stays."""
+def security_headers(tls: bool) -> dict[str, str]:
+    """The headers of every answer."""
+    return {
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": API_POLICY,
+    } | ({"Strict-Transport-Security": HSTS} if tls else {})
 
-    def __init__(self, app: ASGIApp, tls: bool) -> None:
+
+class SecurityHeaders:
+    """ASGI middleware: adds headers to every answer; one that a route set itself stays."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self._app = app
-        self._headers = {
-            "X-Content-Type-Options": "nosniff",
-            "X-Frame-Options": "DENY",
-            "Referrer-Policy": "no-referrer",
-            "Cross-Origin-Resource-Policy": "same-origin",
-            "Content-Security-Policy": API_POLICY,
-        } | ({"Strict-Transport-Security": HSTS} if tls else {})
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, and add to what comes back."""

@@ -22,7 +22,7 @@ from gateway.storage.azure_blob import AzureBlobStore, connect
 from gateway.storage.azure_links import KEY_LIFE, AzurePhotoLinks
 from tests.support.azurite import ACCOUNT, running_azurite
 from tests.support.blob_fake import running_fake
-from tests.support.certificates import loopback_certificate, server_context
+from tests.support.loopback_tls import loopback_certificate, server_context
 
 NAME = "uploads/ab/ab cd ö.jpg"
 OTHER = "uploads/ab/other.jpg"
