@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -20,13 +21,17 @@ from contract.photo_status import PhotoStatus
 from contract.record import AckLevel
 from contract.taxonomy import parse_taxonomy
 from gateway.admission import Admission
+from gateway.auth.guard import Guard, OpenAuthenticator
+from gateway.auth.principal import Quota
 from gateway.blob_names import BlobReferences
 from gateway.classify import Classifier
 from gateway.clock import SystemClock
+from gateway.edge.grpc.access import Access
 from gateway.edge.grpc.bestiary import BestiaryGrpc
 from gateway.edge.http.app import HttpOptions, create_app
 from gateway.metrics import Metrics
 from gateway.ports import BlobStore, Inference, PhotoLinks
+from gateway.quota import Quotas
 from gateway.service import Service
 from gateway.storage.azure_blob import BlobTimes, connect
 from gateway.storage.azure_links import AzurePhotoLinks
@@ -35,6 +40,7 @@ from gateway.storage.journal import FileJournal
 from gateway.storage.sqlite import SqliteResultStore
 from imaging.header import read_header
 from tests.support.blob_fake import BlobFake, running_fake
+from tests.support.gateway import BOUNDS
 from tests.support.references import ACCOUNT_URL, REFUSED
 from tests.support.stack import ROOT
 
@@ -68,13 +74,8 @@ class World:
         stack.push_async_callback(journal.close)
         results = await SqliteResultStore.open(self.folder / "results.sqlite")
         stack.push_async_callback(results.close)
-        admission = Admission(
-            max_inflight=8,
-            max_photo_bytes=LIMIT,
-            max_held_bytes=2 * LIMIT,
-            default_timeout_s=10,
-            max_timeout_s=60,
-        )
+        bounds = dataclasses.replace(BOUNDS, max_photo_bytes=LIMIT, max_held_bytes=2 * LIMIT)
+        admission = Admission(bounds, clock)
         taxonomy = parse_taxonomy((ROOT / "contract" / "taxonomy.csv").read_text())
         classifier = Classifier(
             inspect=read_header,
@@ -88,9 +89,10 @@ class World:
         stack.push_async_callback(classifier.close, 10)
         service = Service(
             admission=admission,
+            quotas=Quotas(clock, Quota()),
             classifier=classifier,
             model=self.model,
-            journal=journal,
+            find=results.get,
             store=results,
             blobs=self.store,
             references=self.references,
@@ -102,10 +104,11 @@ class World:
             triton_status_file=None,
         )
         admission.start()
-        app = create_app(service, self.metrics, lambda: None, HttpOptions("0", 10, ("gateway",)))
+        guard = Guard((OpenAuthenticator(),))
+        app = create_app(service, guard, self.metrics, lambda: None, HttpOptions("0", 10, ("gateway",)))
         transport = httpx.ASGITransport(app)
         self.http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
-        server = grpc.aio.server()
+        server = grpc.aio.server(interceptors=(Access(guard),))
         add_BestiaryServicer_to_server(BestiaryGrpc(service), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
+import ssl
 import time
 import urllib.parse
 from collections.abc import AsyncIterator, Callable
@@ -54,6 +55,8 @@ class CosmosFake:
     tokens: set[str] = field(default_factory=set)
     """Bearer tokens that are taken, beside the key."""
     consistency: str = "Session"
+    read_locations: list[tuple[str, str]] = field(default_factory=list)
+    """Regions to read from, by name and endpoint; empty is this one alone."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -126,8 +129,9 @@ class CosmosFake:
 
     def _account(self) -> dict[str, Any]:
         place = [{"name": "Here", "databaseAccountEndpoint": self.endpoint}]
+        reading = [{"name": name, "databaseAccountEndpoint": url} for name, url in self.read_locations] or place
         return {
-            "id": "fake", "_rid": "fake", "_self": "", "writableLocations": place, "readableLocations": place,
+            "id": "fake", "_rid": "fake", "_self": "", "writableLocations": place, "readableLocations": reading,
             "enableMultipleWriteLocations": False,
             "userConsistencyPolicy": {"defaultConsistencyLevel": self.consistency},
         }  # fmt: skip
@@ -263,17 +267,19 @@ def _close(request: web.Request) -> None:
 
 
 @asynccontextmanager
-async def running_fake(now: Callable[[], float] = time.time) -> AsyncIterator[CosmosFake]:
-    """A fake on a free port of loopback, on the running loop."""
+async def running_fake(
+    now: Callable[[], float] = time.time, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[CosmosFake]:
+    """A fake on a free port of loopback, on the running loop; with ``tls``, https."""
     fake = CosmosFake(now=now)
     application = web.Application(client_max_size=16 << 20)
     application.router.add_route("*", "/{path:.*}", fake.handle)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     host, port = runner.addresses[0][:2]
-    fake.endpoint = f"http://{host}:{port}/"
+    fake.endpoint = f"{'https' if tls else 'http'}://{host}:{port}/"
     try:
         yield fake
     finally:

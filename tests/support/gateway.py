@@ -22,9 +22,10 @@ from contract.photo_status import PhotoStatus
 from contract.record import AckLevel
 from contract.taxonomy import Depth, parse_taxonomy
 from contract.tensors import SPECIES_IDS, SPECIES_SCORES, TAXON, TAXON_SCORE, TOP_K
-from gateway.admission import Admission
+from gateway.admission import Admission, Bounds
 from gateway.auth.guard import Guard
 from gateway.auth.principal import Quota
+from gateway.blob_names import BlobReferences
 from gateway.classify import Classifier
 from gateway.clock import SystemClock
 from gateway.edge.grpc.access import Access
@@ -38,13 +39,27 @@ from gateway.service import Service
 from gateway.storage.dead_letters import DeadLetterFile
 from gateway.storage.directory import DirectoryBlobStore
 from gateway.storage.drain import Drain
+from gateway.storage.finder import RecordFinder
 from gateway.storage.journal import FileJournal
+from gateway.storage.siblings import SiblingJournals
 from gateway.storage.sqlite import SqliteResultStore
 from imaging.header import read_header
 from tests.support.stack import ROOT
 
 TAXONOMY = parse_taxonomy((ROOT / "contract" / "taxonomy.csv").read_text())
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+BOUNDS = Bounds(
+    max_inflight=16,
+    min_inflight=2,
+    max_waiting=64,
+    max_photo_bytes=1 << 22,
+    max_held_bytes=1 << 26,
+    default_timeout_s=10,
+    max_timeout_s=60,
+    slo_s=5.0,
+)
 
 
 class TestClock:
@@ -110,11 +125,11 @@ async def running_gateway(
     journal = await FileJournal.open(root / "journal", system)
     store = await SqliteResultStore.open(root / "results.sqlite")
     blobs, model = DirectoryBlobStore(root / "blobs"), Beagles()
-    drain = Drain(journal, store, DeadLetterFile(root / "dead.jsonl"), system)  # type: ignore[arg-type]
+    letters = DeadLetterFile(root / "dead.jsonl")
+    drain = Drain(journal, store, letters, system)
+    finder = RecordFinder(journal, store, SiblingJournals(root, root / "journal"), letters)
     drain.start()
-    admission = Admission(
-        max_inflight=16, max_photo_bytes=1 << 22, max_held_bytes=1 << 26, default_timeout_s=10, max_timeout_s=60
-    )
+    admission = Admission(BOUNDS, system)
     admission.start()
     classifier = Classifier(
         inspect=read_header, model=model, reader=AnswerReader(TAXONOMY, 0.95), blobs=blobs, journal=journal,
@@ -122,7 +137,8 @@ async def running_gateway(
     )  # fmt: skip
     service = Service(
         admission=admission, quotas=Quotas(clock or system, quota), classifier=classifier, model=model,
-        journal=journal, store=store, blobs=blobs, clock=system, metrics=metrics,  # type: ignore[arg-type]
+        find=finder.find, store=store, blobs=blobs, references=BlobReferences(()), links=None,
+        clock=system, metrics=metrics,
         default_ack=AckLevel.STORED, draining=lambda: drain.running, triton_status_file=None,
     )  # fmt: skip
     guard = Guard(authenticators)

@@ -102,10 +102,10 @@ class RecordContainer:
 
     async def connect(self) -> ContainerProxy:
         """The container, ready to be asked. Raises StorageUnavailable, ValueError for one that is not ours."""
-        if self._closed:
-            raise StorageUnavailable("The result store is closed.")
-        if self._ready is None:
+        if self._ready is None or self._closed:
             async with self._opening:
+                if self._closed:
+                    raise StorageUnavailable("The result store is closed.")
                 if self._ready is None:
                     self._ready = await self._connect()
         return self._ready

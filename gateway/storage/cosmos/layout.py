@@ -49,7 +49,7 @@ INDEXING_POLICY: Final[dict[str, Any]] = {
     "indexingMode": "consistent",
     "includedPaths": [{"path": f"/{name}/?"} for name in ("day", "at", "owner", "species", "verdict")],
     "excludedPaths": [{"path": "/*"}],
-    "compositeIndexes": [[{"path": f"/{name}", "order": "ascending"} for name in names] for names in _COMPOSITES],
+    "compositeIndexes": [[{"path": f"/{name}", "order": "descending"} for name in names] for names in _COMPOSITES],
 }
 """Only what the queries below filter and sort by. The record's own tree, most of the bytes, is left out."""
 

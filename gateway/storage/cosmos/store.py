@@ -71,14 +71,16 @@ class CosmosResultStore:
         batches = list(layout.batches((documents[record_id], len(encoded[record_id])) for record_id in left))
         outcomes = await asyncio.gather(*map(self._container.write, batches), return_exceptions=True)
         failures = [outcome for outcome in outcomes if outcome is not None]
-        if not failures:
-            self._kept.clear()
-            return
-        for batch, outcome in zip(batches, outcomes, strict=True):
-            if outcome is None:
-                ids = [UUID(stored["id"]) for stored in batch.documents]
-                self._kept.update((record_id, digests[record_id]) for record_id in ids)
-        raise _worst(failures)
+        for record_id in documents if not failures else ():
+            self._kept.pop(record_id, None)
+        for batch, outcome in zip(batches, outcomes, strict=True) if failures else ():
+            for record_id in (UUID(stored["id"]) for stored in batch.documents):
+                if outcome is None:
+                    self._kept[record_id] = digests[record_id]
+                else:
+                    self._kept.pop(record_id, None)  # nobody knows what is there now
+        if failures:
+            raise _worst(failures)
 
     async def get(self, record_id: UUID) -> Record:
         """Point read. Raises RecordNotFound, StorageUnavailable."""

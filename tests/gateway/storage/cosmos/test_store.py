@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,15 +13,11 @@ from pydantic import SecretStr
 
 from contract.ids import new_id, partition_of
 from contract.record import Record
-from gateway.clock import SystemClock
 from gateway.errors import InvalidRequest, RecordNotFound, StorageUnavailable
 from gateway.ports import ListQuery
 from gateway.storage.cosmos import layout
 from gateway.storage.cosmos.client import CosmosOptions
-from gateway.storage.cosmos.store import MAX_DAYS_A_PAGE, CosmosResultStore
-from gateway.storage.dead_letters import DeadLetterFile
-from gateway.storage.drain import Drain
-from gateway.storage.journal import FileJournal
+from gateway.storage.cosmos.store import CosmosResultStore
 from tests.support.cosmos_fake import KEY, CosmosFake, Fault, running_fake
 
 MakeRecord = Callable[..., Record]
@@ -144,122 +139,11 @@ async def test_what_a_failed_write_did_store_is_not_written_again(opened: Any, m
     assert await opened.store.get(changed.id) == changed
 
 
-async def test_a_drain_over_its_rate_stores_every_record_once(
-    opened: Any, make_record: MakeRecord, tmp_path: Path
-) -> None:
-    clock = SystemClock()
-    journal = await FileJournal.open(tmp_path / "journal", clock, batch_records=50)
-    records = [make_record() for _ in range(150)]
-    await asyncio.gather(*(journal.append(record) for record in records))
-    opened.fake.faults = [
-        Fault(429, times=9, retry_after_ms=1500, only="batch", skip=4), Fault(500, times=2, only="batch", skip=5),
-        Fault("drop", times=2, only="batch", skip=2), Fault("cut", times=2, only="batch", skip=7),
-    ]  # fmt: skip
-    sleeps: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        sleeps.append(seconds)
-        await asyncio.sleep(0)
-
-    drain = Drain(journal, opened.store, DeadLetterFile(tmp_path / "letters"), clock, sleep=sleep)
-    drain.start()
-    await drain.close(timeout_s=20)
-    assert drain.stats.stored_records == 150
-    assert max(sleeps) >= 1.5
-    assert drain.stats.dead_letters == 0
-    assert sorted(record_ids(opened.fake)) == sorted(str(record.id) for record in records)
-    for record in records:
-        assert await opened.store.get(record.id) == record
-    await journal.close()
-
-
-async def test_poison_becomes_a_dead_letter_and_its_neighbours_are_stored(
-    opened: Any, make_record: MakeRecord, tmp_path: Path
-) -> None:
-    clock = SystemClock()
-    journal = await FileJournal.open(tmp_path / "journal", clock, batch_records=32)
-    records = [make_record() for _ in range(40)]
-    large = records[9].model_copy(update={"counts": {"x" * 1_000_000: 1, "y" * 1_200_000: 2}})
-    records[9] = large
-    refused = str(records[17].id)
-    opened.fake.faults = []
-    await opened.store.upsert([make_record()])
-    opened.fake.container().refuse = lambda document: document["id"] == refused
-    await asyncio.gather(*(journal.append(record) for record in records))
-    drain = Drain(journal, opened.store, DeadLetterFile(tmp_path / "letters"), clock)
-    drain.start()
-    await drain.close(timeout_s=20)
-    assert (drain.stats.stored_records, drain.stats.dead_letters) == (38, 2)
-    for record in records:
-        if record.id in (large.id, records[17].id):
-            with pytest.raises(RecordNotFound):
-                await opened.store.get(record.id)
-        else:
-            assert await opened.store.get(record.id) == record
-    await journal.close()
-
-
 async def test_a_number_that_json_cannot_say_is_poison(opened: Any, make_record: MakeRecord) -> None:
     record = make_record()
     timings = record.timings_ms.model_copy(update={"total": float("nan")})
     with pytest.raises(InvalidRequest):
         await opened.store.upsert([record.model_copy(update={"timings_ms": timings})])
-
-
-async def test_a_listing_asks_only_days_that_have_records(opened: Any, make_record: MakeRecord) -> None:
-    days = [START + timedelta(days=n) for n in (0, 400, 401, 2000)]
-    records = [make_record(day) for day in days]
-    await opened.store.upsert(records)
-    opened.fake.log.clear()
-    page = await opened.store.list(ListQuery(limit=9))
-    assert page.records == tuple(records[::-1])
-    assert len(opened.fake.operations("query")) == 1 + len(days)
-    opened.fake.log.clear()
-    assert (await opened.store.list(ListQuery(limit=1))).records == (records[3],)
-    assert len(opened.fake.operations("query")) == 3  # catalogue, the page's day, the next day for the token
-
-
-async def test_a_listing_stops_after_its_days_and_its_token_goes_on(opened: Any, make_record: MakeRecord) -> None:
-    rare = make_record(START, "lynx")
-    others = [make_record(START + timedelta(days=n)) for n in range(1, MAX_DAYS_A_PAGE + 5)]
-    await opened.store.upsert([rare, *others])
-    opened.fake.log.clear()
-    page = await opened.store.list(ListQuery(limit=5, species="lynx"))
-    assert page.records == ()
-    assert len(opened.fake.operations("query")) == 1 + MAX_DAYS_A_PAGE
-    page = await opened.store.list(ListQuery(limit=5, species="lynx", page_token=page.next_page_token))
-    assert page.records == (rare,)
-    assert page.next_page_token == ""
-
-
-async def test_a_day_that_is_split_over_physical_partitions_is_listed_in_order(
-    opened: Any, make_record: MakeRecord
-) -> None:
-    records = [make_record(START + timedelta(seconds=n)) for n in range(40)]
-    await opened.store.upsert(records)
-    container = opened.fake.container()
-    inside = sorted(container.effective(layout.partition(record.id)) for record in records)
-    container.boundaries = [inside[10], inside[25]]
-    assert (await opened.store.list(ListQuery(limit=40))).records == tuple(records[::-1])
-    found: list[Record] = []
-    token = ""
-    while True:
-        page = await opened.store.list(ListQuery(limit=7, page_token=token))
-        found += page.records
-        token = page.next_page_token
-        if not token:
-            break
-    assert found == records[::-1]
-    (count,) = await opened.store.counts_by_day(START, START + timedelta(days=1))
-    assert count.records == 40
-
-
-async def test_counts_go_on_by_continuation(opened: Any, make_record: MakeRecord) -> None:
-    await opened.store.upsert([make_record() for _ in range(2300)])
-    opened.fake.log.clear()
-    (count,) = await opened.store.counts_by_day(START, START + timedelta(hours=1))
-    assert count.records == 2300
-    assert len(opened.fake.operations("query")) == 1 + 3
 
 
 async def test_records_expire_and_the_catalogue_does_not(make_record: MakeRecord) -> None:
