@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,7 +89,7 @@ class Running:
     service: Service
     guard: Guard
     store: SqliteResultStore
-    serve_grpc: Callable[..., object] = field(repr=False)
+    serve_grpc: Callable[..., AbstractAsyncContextManager[int]] = field(repr=False)
 
     def http(self, base_url: str = "http://127.0.0.1") -> httpx.AsyncClient:
         """A client of the application, without a socket."""
