@@ -13,6 +13,7 @@ import hmac
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -138,7 +139,8 @@ def read_ring(path: Path) -> KeyRing:
 
 @contextmanager
 def changing(path: Path) -> Iterator[list[ApiKey]]:
-    """The keys of a file as a list to change; written whole or not at all, one writer at a time, mode 0600.
+    """The keys of a file as a list to change; written whole or not at all, one writer at a time. A new file has mode
+    0600; one that was there keeps mode, owner and group, as the service that reads it may be another user.
 
     Raises ValueError, OSError.
     """
@@ -151,6 +153,10 @@ def changing(path: Path) -> Iterator[list[ApiKey]]:
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8") as file:
+            if path.exists():
+                before = path.stat()
+                os.fchown(fd, before.st_uid, before.st_gid)
+                os.fchmod(fd, stat.S_IMODE(before.st_mode))
             file.write(KeyRing(keys=tuple(keys)).model_dump_json(indent=1) + "\n")
             file.flush()
             os.fsync(file.fileno())

@@ -262,7 +262,7 @@ async def failed(call) -> grpc.aio.AioRpcError:  # type: ignore[no-untyped-def]
 
 async def test_grpc_keeps_scopes_and_owners(callers: Callers, cat: bytes) -> None:
     async with (
-        callers.gateway.serve_grpc() as port,  # type: ignore[attr-defined]
+        callers.gateway.serve_grpc() as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         stub = BestiaryStub(channel)
@@ -296,7 +296,7 @@ async def test_a_grpc_stream_belongs_to_its_caller(callers: Callers, cat: bytes)
             yield pb.ClassifyStreamRequest(key=key, request=pb.ClassifyRequest(photo=cat))
 
     async with (
-        callers.gateway.serve_grpc() as port,  # type: ignore[attr-defined]
+        callers.gateway.serve_grpc() as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         stub = BestiaryStub(channel)
@@ -320,7 +320,7 @@ async def known(callers: Callers, name: str):  # type: ignore[no-untyped-def]
 
 async def test_every_grpc_method_but_health_is_closed(callers: Callers) -> None:
     async with (
-        callers.gateway.serve_grpc() as port,  # type: ignore[attr-defined]
+        callers.gateway.serve_grpc() as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         kserve = GRPCInferenceServiceStub(channel)
@@ -351,7 +351,7 @@ async def test_kserve_over_grpc_is_a_classification_of_its_caller(callers: Calle
     request = service_pb2.ModelInferRequest(model_name="animals")
     request.inputs.add(name="PHOTO", datatype="BYTES", shape=[1, 1]).contents.bytes_contents.append(cat)
     async with (
-        callers.gateway.serve_grpc() as port,  # type: ignore[attr-defined]
+        callers.gateway.serve_grpc() as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         stub = GRPCInferenceServiceStub(channel)
@@ -376,7 +376,7 @@ async def test_open_loopback_owns_its_records_as_local(tmp_path: Path, cat: byte
             assert (await http.get("/metrics")).status_code == 200
             assert "securitySchemes" not in (await http.get("/openapi.json")).text
         async with (
-            gateway.serve_grpc() as port,  # type: ignore[attr-defined]
+            gateway.serve_grpc() as port,
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
         ):
             wanted = pb.GetClassificationRequest(id=made.json()["id"])

@@ -18,6 +18,7 @@ from contract.generated.bestiary.v1 import bestiary_pb2 as pb
 from contract.generated.bestiary.v1.bestiary_pb2_grpc import BestiaryStub, add_BestiaryServicer_to_server
 from contract.options import DEFAULTS, Options
 from contract.photo_status import PhotoStatus
+from contract.priority import Priority
 from contract.record import AckLevel
 from contract.taxonomy import parse_taxonomy
 from gateway.admission import Admission
@@ -52,7 +53,9 @@ class EmptyModel:
 
     status = PhotoStatus.OK
 
-    async def infer(self, photo: bytes, *, deadline: float, options: Options = DEFAULTS) -> Inference:
+    async def infer(
+        self, photo: bytes, *, deadline: float, options: Options = DEFAULTS, priority: Priority = Priority.INTERACTIVE
+    ) -> Inference:
         return Inference(failed_row(self.status))
 
     async def ready(self) -> bool:

@@ -83,6 +83,23 @@ async def test_a_named_origin_may_ask_and_another_may_not(http: httpx.AsyncClien
     assert (await http.get(PATH, headers={"Origin": PARK})).headers["access-control-allow-origin"] == PARK
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("http://127.0.0.1:5173", 403),
+        (PARK, 201),
+        ("http://127.0.0.1", 201),
+    ],
+)
+async def test_without_credentials_no_other_page_sends_photos_from_a_browser(
+    http: httpx.AsyncClient, cat: bytes, origin: str, status: int
+) -> None:
+    answer = await http.post(PATH, content=cat, headers={"Origin": origin, "Content-Type": "text/plain"})
+    assert answer.status_code == status
+
+
 async def test_by_default_no_origin_may_ask(tmp_path: Path) -> None:
     async with running_gateway(tmp_path, OpenAuthenticator()) as gateway, gateway.http() as http:
         answer = await http.get(PATH, headers={"Origin": PARK})

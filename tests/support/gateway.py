@@ -19,6 +19,7 @@ from contract.answer import AnswerReader, failed_row
 from contract.generated.bestiary.v1.bestiary_pb2_grpc import add_BestiaryServicer_to_server
 from contract.options import DEFAULTS, Options
 from contract.photo_status import PhotoStatus
+from contract.priority import Priority
 from contract.record import AckLevel
 from contract.taxonomy import Depth, parse_taxonomy
 from contract.tensors import SPECIES_IDS, SPECIES_SCORES, TAXON, TAXON_SCORE, TOP_K
@@ -83,7 +84,9 @@ class TestClock:
 class Beagles:
     """A ModelServer: every photo is a beagle."""
 
-    async def infer(self, photo: bytes, *, deadline: float, options: Options = DEFAULTS) -> Inference:
+    async def infer(
+        self, photo: bytes, *, deadline: float, options: Options = DEFAULTS, priority: Priority = Priority.INTERACTIVE
+    ) -> Inference:
         row = failed_row(PhotoStatus.OK)
         beagle = TAXONOMY.by_key("beagle").index
         row[TAXON.name] = struct.pack("<2i", beagle, Depth.SPECIES)

@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from gateway.auth.guard import Guard, require
-from gateway.auth.principal import Principal, Scope, read_credentials
+from gateway.auth.principal import Kind, Principal, Scope, read_credentials
 from gateway.edge.http.problems import problem
-from gateway.errors import BestiaryError, Unauthenticated
+from gateway.errors import BestiaryError, Forbidden, Unauthenticated
 
 HEALTH: Final = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
 """Always open: whoever watches a process has no credentials."""
@@ -28,9 +28,10 @@ _PRINCIPAL: Final = "bestiary.principal"
 class Access:
     """ASGI middleware: knows the caller before a route is looked for and before its body is read."""
 
-    def __init__(self, app: ASGIApp, guard: Guard, open_paths: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, guard: Guard, open_paths: Collection[str], origins: Collection[str] = ()) -> None:
         self._app = app
         self._guard = guard
+        self._origins = frozenset(origins)
         self._open = frozenset(open_paths)
         self._open_folders = tuple(path for path in open_paths if path.endswith("/"))
 
@@ -56,7 +57,18 @@ class Access:
             credentials = read_credentials(headers.get("authorization", ""), headers.get("x-api-key", ""), certificate)
         except Unauthenticated as error:
             raise self._guard.refuse(error) from None
-        return await self._guard.authenticate(credentials)
+        principal = await self._guard.authenticate(credentials)
+        if principal.kind is Kind.OPEN and scope["method"] == "POST":
+            self._check_origin(headers)
+        return principal
+
+    def _check_origin(self, headers: Headers) -> None:
+        """Where nobody is asked for credentials, a page of another origin could send photos from the browser of whoever
+        looks at it. Browsers say where a POST comes from (Origin, RFC 6454, 7.3); programs do not."""
+        origin = headers.get("origin")
+        if origin is None or origin in self._origins or origin.partition("://")[2] == headers.get("host"):
+            return
+        raise Forbidden("Pages of other origins may not send photos here: name theirs in BESTIARY_CORS_ORIGINS.")
 
 
 def _holding(scope: Scope):  # type: ignore[no-untyped-def]  # a dependency, which FastAPI calls

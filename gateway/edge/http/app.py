@@ -73,7 +73,7 @@ def create_app(
 def _add_middleware(app: FastAPI, guard: Guard, options: HttpOptions) -> None:
     """From the inside out: a preflight has no credentials, and every answer gets the headers."""
     open_paths = [*HEALTH, *([METRICS] if options.metrics_open else []), *(DOCS if options.loopback else [])]
-    app.add_middleware(Access, guard=guard, open_paths=open_paths)
+    app.add_middleware(Access, guard=guard, open_paths=open_paths, origins=options.cors_origins)
     if options.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -66,6 +66,14 @@ async def test_the_secret_is_nowhere_in_the_file(path: Path) -> None:
     assert json.loads(content)["keys"][0]["name"] == "camera-7"
 
 
+def test_a_file_that_the_service_may_read_stays_so(path: Path) -> None:
+    add(path)
+    path.chmod(0o640)
+    add(path, "second")
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [file.name for file in path.parent.iterdir() if file.suffix != ".lock"] == ["keys.json"]
+
+
 async def test_a_wrong_an_unknown_and_a_revoked_key_are_refused_in_the_same_words(path: Path, clock: TestClock) -> None:
     _, right = add(path)
     expired_id, expired = add(path, "old", days=1)
