@@ -32,9 +32,10 @@ def main() -> int:
         print(f"gateway: BESTIARY_{str(first['loc'][0]).upper()}: {first['msg']}.", file=sys.stderr)
         return 2
     try:
+        who = "" if settings.worker is None else f"worker {settings.worker} "
         logging.basicConfig(
             level=settings.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            format=f"%(asctime)s %(levelname)s {who}%(name)s: %(message)s",
             stream=sys.stderr,
         )
         if settings.workers > 1 and settings.worker is None:
