@@ -37,7 +37,7 @@ def main() -> int:
         print(f'gateway: {error}: give lists as JSON, e.g. ["a", "b"].', file=sys.stderr)
         return 2
     try:
-        open_log(settings.log_level)
+        open_log(settings.log_level, "" if settings.worker is None else f"worker {settings.worker} ")
         if settings.workers > 1 and settings.worker is None:
             return asyncio.run(supervise(settings))
         uvloop.run(serve(resolve(settings)))

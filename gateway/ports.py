@@ -213,7 +213,10 @@ class ResultStore(Protocol):
     """Records where they can be queried. The partition follows from the id (contract.ids.partition_of)."""
 
     async def upsert(self, records: Sequence[Record]) -> None:
-        """Store all durably; writing the same id again replaces it. Raises StorageUnavailable."""
+        """Store all durably; writing the same id again replaces it. Calls may overlap, never with the same id.
+
+        Raises StorageUnavailable (``retry_after_s`` is kept); InvalidRequest or ValueError only where a record will
+        never be taken: it is then found by halving the batch and becomes a dead letter."""
         ...
 
     async def get(self, record_id: UUID) -> Record:

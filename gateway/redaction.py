@@ -54,9 +54,10 @@ class RedactingFilter(logging.Filter):
         return True
 
 
-def open_log(level: str) -> None:
-    """Log everything to standard error, redacted. Raises ValueError for an unknown level."""
+def open_log(level: str, who: str = "") -> None:
+    """Log everything to standard error, redacted; ``who`` stands before each logger's name. Raises ValueError for an
+    unknown level."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(RedactingFilter())
-    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    form = f"%(asctime)s %(levelname)s {who}%(name)s: %(message)s"
     logging.basicConfig(level=level.upper(), format=form, handlers=[handler])

@@ -1,9 +1,10 @@
 """The life cycle of one gateway process: start in order, serve, drain, stop.
 
-Start: journal and store → Triton channel → drain → listeners → admit.
-Stop: not ready → stop admitting → finish what was admitted → flush and drain the journal → listeners
-→ stores → Triton channel. Each wait has a limit; what is still in the journal then is drained at the
-next start.
+Start: journal and store → Triton channel → drain → admit → listeners (a worker that is started again gets connections
+as soon as it listens).
+Stop: not ready → stop admitting → finish what was admitted → listeners → flush and drain the journal → stores
+→ Triton channel. Each wait has a limit, and so has all of it; what is still in the journal then is drained at
+the next start.
 """
 
 from __future__ import annotations
@@ -131,10 +132,10 @@ class Gateway:
             observe=lambda stage, seconds: self._metrics.stage.labels(stage).observe(seconds),
         )
         self._service = self._compose_service()
+        self._admission.start()
         self._grpc = await self._start_grpc()
         self._http, self._http_task = await self._start_http()
         self._worker_metrics = WorkerMetrics.of(settings, self._metrics, self._refresh_gauges)
-        self._admission.start()
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         log.info("serving release %s on http %d and grpc %d", release.identity, self.http_port, self.grpc_port)
 

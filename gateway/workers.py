@@ -82,6 +82,8 @@ class Workers:
                 "BESTIARY_GRPC_PORT": str(grpc.getsockname()[1]),
                 "BESTIARY_WORKERS": str(self._settings.workers),
             }
+            for slot in range(self._settings.workers):
+                metrics_file(self._settings.data_dir, slot).unlink(missing_ok=True)  # of an earlier start
             # The first alone: what is wrong with the settings is said once, and it makes the store's file.
             keepers = [asyncio.create_task(self._keep(0, environment))]
             await self._until_listening(http.getsockname())

@@ -21,6 +21,10 @@ class Letters(Protocol):
 class Siblings(Protocol):
     """Journals of other workers."""
 
+    def exist(self) -> bool:
+        """Whether there are any."""
+        ...
+
     async def undrained(self, record_id: UUID) -> Record | None:
         """Raises StorageUnavailable."""
         ...
@@ -43,13 +47,15 @@ class RecordFinder:
             return record
         try:
             return await self._store.get(record_id)
-        except RecordNotFound:
-            pass
-        if (record := await self._siblings.undrained(record_id)) is not None:
-            return record
-        try:
-            return await self._store.get(record_id)
-        except RecordNotFound:
-            if (record := await self._letters.get(record_id)) is not None:
+        except RecordNotFound as error:
+            missing = error
+        if self._siblings.exist():
+            if (record := await self._siblings.undrained(record_id)) is not None:
                 return record
-            raise
+            try:
+                return await self._store.get(record_id)
+            except RecordNotFound:
+                pass
+        if (record := await self._letters.get(record_id)) is not None:
+            return record
+        raise missing

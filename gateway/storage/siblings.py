@@ -8,6 +8,7 @@ asked for it reads those files: what is durable there is intact there. It costs 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -41,6 +42,10 @@ class SiblingJournals:
         self._own = own
         self._one_at_a_time = asyncio.Lock()
 
+    def exist(self) -> bool:
+        """Whether there is any journal to look into."""
+        return any(True for _ in self._others())
+
     async def undrained(self, record_id: UUID) -> Record | None:
         """A record that another journal has and the store perhaps not yet; None if none has it.
 
@@ -53,10 +58,13 @@ class SiblingJournals:
             raise StorageUnavailable("The journal of another worker cannot be read. Retry later.") from error
 
     def _search(self, record_id: UUID) -> Record | None:
-        for directory in journal_directories(self._data_dir):
-            if directory != self._own and (found := _search_journal(directory, record_id)) is not None:
+        for directory in self._others():
+            if (found := _search_journal(directory, record_id)) is not None:
                 return found
         return None
+
+    def _others(self) -> Iterator[Path]:
+        return (directory for directory in journal_directories(self._data_dir) if directory != self._own)
 
 
 def _search_journal(directory: Path, record_id: UUID) -> Record | None:

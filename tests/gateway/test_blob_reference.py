@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from uuid import UUID
 
 import grpc
 import httpx
@@ -19,7 +20,7 @@ from contract.generated.bestiary.v1.bestiary_pb2_grpc import BestiaryStub, add_B
 from contract.options import DEFAULTS, Options
 from contract.photo_status import PhotoStatus
 from contract.priority import Priority
-from contract.record import AckLevel
+from contract.record import AckLevel, Record
 from contract.taxonomy import parse_taxonomy
 from gateway.admission import Admission
 from gateway.auth.guard import Guard, OpenAuthenticator
@@ -90,12 +91,16 @@ class World:
             observe=lambda stage, seconds: None,
         )
         stack.push_async_callback(classifier.close, 10)
+
+        async def find(record_id: UUID) -> Record:
+            return journal.undrained(record_id) or await results.get(record_id)
+
         service = Service(
             admission=admission,
             quotas=Quotas(clock, Quota()),
             classifier=classifier,
             model=self.model,
-            find=results.get,
+            find=find,
             store=results,
             blobs=self.store,
             references=self.references,

@@ -203,11 +203,12 @@ async def test_a_defect_in_a_store_is_loud_and_loses_nothing(
     assert journal.undrained_records == 1
 
 
+@pytest.mark.parametrize("concurrency", [1, 4])
 async def test_a_caller_who_waits_for_stored_finds_the_record_in_the_store(
-    tmp_path: Path, journal: FileJournal, letters: Path, clock: Clock, make_record: MakeRecord
+    tmp_path: Path, journal: FileJournal, letters: Path, clock: Clock, make_record: MakeRecord, concurrency: int
 ) -> None:
     store = await SqliteResultStore.open(tmp_path / "results.db")
-    drain = Drain(journal, store, DeadLetterFile(letters), clock)
+    drain = Drain(journal, store, DeadLetterFile(letters), clock, concurrency=concurrency)
     drain.start()
 
     async def photo() -> None:

@@ -93,6 +93,9 @@ async def test_a_record_that_is_drained_between_two_looks_is_found(
     await one.journal.append(record)
 
     class DrainedMeanwhile:
+        def exist(self) -> bool:
+            return True
+
         async def undrained(self, record_id: UUID) -> None:
             await one.store.upsert([record])
             await one.journal.commit([record])
@@ -161,6 +164,27 @@ async def test_workers_that_add_letters_at_once_spoil_none(
     await asyncio.gather(*(writers[n % 4].add(record, "no", clock.now()) for n, record in enumerate(records)))
     found = {json.loads(line)["record"]["id"] for line in path.read_text().splitlines()}
     assert found == {str(record.id) for record in records}
+
+
+async def test_without_other_journals_a_miss_asks_the_store_once(
+    tmp_path: Path, clock: Clock, make_record: MakeRecord
+) -> None:
+    asked: list[UUID] = []
+
+    class Empty:
+        async def get(self, record_id: UUID) -> Record:
+            asked.append(record_id)
+            raise RecordNotFound("no such record")
+
+    own = journal_directory(tmp_path, None)
+    journal = await FileJournal.open(own, clock)
+    letters = DeadLetterFile(tmp_path / "letters.jsonl")
+    find = RecordFinder(journal, Empty(), SiblingJournals(tmp_path, own), letters).find  # type: ignore[arg-type]
+    record = make_record()
+    with pytest.raises(RecordNotFound):
+        await find(record.id)
+    assert asked == [record.id]
+    await journal.close()
 
 
 def test_only_journals_are_journals(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ async def test_batches_do_not_end_before_a_group_that_is_being_written(
     await append
 
 
-async def test_commit_takes_only_the_oldest_batch(journal: FileJournal, make_record: MakeRecord) -> None:
+async def test_commit_takes_only_what_was_given_or_the_oldest(journal: FileJournal, make_record: MakeRecord) -> None:
     records = [make_record() for _ in range(3)]
     for record in records:
         await journal.append(record)

@@ -49,7 +49,7 @@ async def test_a_drain_over_its_rate_stores_every_record_once(
     drain.start()
     await drain.close(timeout_s=20)
     assert drain.stats.stored_records == 150
-    assert max(sleeps) >= 1.5
+    assert max(sleeps) > 1.4  # 1.5 s were asked for, counted from the refusal on
     assert drain.stats.dead_letters == 0
     assert sorted(record_ids(opened.fake)) == sorted(str(record.id) for record in records)
     for record in records:
