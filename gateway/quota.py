@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.auth.principal import Principal, Quota
-from gateway.errors import QuotaExceeded
+from gateway.errors import QuotaExceeded, ServiceError
 from gateway.ports import Clock
 
 WINDOW_S: Final = 60.0
@@ -44,7 +44,10 @@ class Quotas:
 
     @contextmanager
     def admit(self, principal: Principal) -> Iterator[None]:
-        """Take one photo from the caller's share and hold a place while it is in work. Raises QuotaExceeded."""
+        """Take one photo from the caller's share and hold a place while it is in work. Raises QuotaExceeded.
+
+        What fails on our side (ServiceError: overloaded, not ready, model or storage away) is given back.
+        """
         quota = self._default if principal.quota is None else principal.quota
         now = self._clock.monotonic()
         self._sweep(now)
@@ -61,6 +64,9 @@ class Quotas:
         account.in_flight += 1
         try:
             yield
+        except ServiceError:
+            account.tokens = min(capacity, account.tokens + 1.0)
+            raise
         finally:
             account.in_flight -= 1
 

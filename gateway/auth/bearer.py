@@ -25,6 +25,9 @@ LEEWAY_S: Final = 60
 MAX_TOKEN: Final = 16 * 1024
 """Characters. Entra ID's are 1 to 4 thousand; groups that would make them longer are left out by it."""
 
+_LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+"""Times are before it; larger numbers are no times."""
+
 _ELSEWHERE = "The token is not for this service: ask for one with its application id as audience."
 _UNKNOWN_TENANT = "The token is of a tenant that has no access here: sign in with another, or ask the operator."
 _GARBLED = "The bearer token is not a signed JWT: send the access token as it was issued."
@@ -135,9 +138,6 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LAST:
         raise Unauthenticated(_GARBLED)
     return value
-
-
-_LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[Scope]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from contract.photo_status import PhotoStatus
 from gateway.auth.principal import Kind, Principal, Quota
-from gateway.errors import QuotaExceeded
+from gateway.errors import Overloaded, PhotoRejected, QuotaExceeded
 from gateway.quota import Quotas
 from tests.support.gateway import TestClock
 
@@ -64,6 +65,17 @@ def test_a_refused_photo_costs_nothing() -> None:
                 send(quotas, caller("anna"))
     for _ in range(59):
         send(quotas, caller("anna"))
+    with pytest.raises(QuotaExceeded):
+        send(quotas, caller("anna"))
+
+
+def test_what_fails_on_our_side_is_given_back_and_a_bad_photo_is_not() -> None:
+    quotas = Quotas(TestClock(), Quota(photos_per_minute=1))
+    for _ in range(5):
+        with pytest.raises(Overloaded), quotas.admit(caller("anna")):
+            raise Overloaded("no room")
+    with pytest.raises(PhotoRejected), quotas.admit(caller("anna")):
+        raise PhotoRejected(PhotoStatus.TRUNCATED)
     with pytest.raises(QuotaExceeded):
         send(quotas, caller("anna"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
@@ -71,7 +71,9 @@ class Access:
         raise Forbidden("Pages of other origins may not send photos here: name theirs in BESTIARY_CORS_ORIGINS.")
 
 
-def _holding(scope: Scope):  # type: ignore[no-untyped-def]  # a dependency, which FastAPI calls
+def _holding(scope: Scope) -> Callable[[Request], Awaitable[Principal]]:
+    """A dependency that gives the caller. Raises Unauthenticated, Forbidden."""
+
     async def principal_of(request: Request) -> Principal:
         principal = request.scope.get(_PRINCIPAL)
         if not isinstance(principal, Principal):
