@@ -14,6 +14,7 @@ from contract.priority import Priority
 from contract.record import AckLevel, Record
 from gateway.admission import Admission
 from gateway.audit import audit
+from gateway.auth.guard import require
 from gateway.auth.principal import Kind, Principal, Scope
 from gateway.blob_names import UPLOADS, BlobReferences
 from gateway.classify import Classifier, Outcome, Request
@@ -103,7 +104,7 @@ class Service:
             deadline = started + self.admission.timeout_s(timeout_s)
             data, source = photo, None
             if isinstance(data, BlobReference):
-                source = self._references.name_of(data.text)
+                source = self._reference(data, principal)
             else:
                 self.admission.check_size(len(data))
             share = caller if principal.kind is Kind.OPEN else principal.owner
@@ -167,6 +168,15 @@ class Service:
         """A short-lived link to a record's photo; None where only :meth:`photo` serves it. Raises as :meth:`get`."""
         record = await self.get(record_id, principal)
         return None if self._links is None else await self._links.link(record.photo.blob)
+
+    def _reference(self, blob: BlobReference, principal: Principal) -> str:
+        """The name of a blob that the principal may refer to. Uploads are somebody's: a record of another's would open
+        them to its owner, so where callers are told apart only an admin refers to them. Raises BlobRefused, Forbidden.
+        """
+        name = self._references.name_of(blob.text)
+        if name.startswith(f"{UPLOADS}/") and principal.kind is not Kind.OPEN:
+            require(principal, Scope.ADMIN)
+        return name
 
     async def _fetch(self, name: str, take: Callable[[int], None], deadline: float) -> bytes:
         """A photo out of the blob store, not larger than one that is sent. Raises PhotoRejected, Overloaded,
