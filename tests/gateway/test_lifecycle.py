@@ -47,7 +47,7 @@ async def test_sigterm_under_load_answers_what_was_admitted_and_leaves_nothing_i
             await asyncio.sleep(0)
     assert len(gateway.acknowledged) >= answered + 1
     assert triton.asked <= asked + 8, "what came after the signal was not begun"
-    assert set(gateway.refused) <= {"not_ready", "ConnectError", "ReadError", "RemoteProtocolError"}
+    assert set(gateway.refused) <= {"not_ready", "overloaded", "ConnectError", "ReadError", "RemoteProtocolError"}
     assert sorted(stored(tmp_path)) == sorted(gateway.acknowledged), "none missing, none doubled, none unanswered"
 
 

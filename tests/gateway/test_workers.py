@@ -135,7 +135,7 @@ async def test_workers_that_are_killed_under_load_lose_nothing_and_all_are_drain
     assert len(set(kept)) == len(kept)
     for directory in tmp_path.glob("journal-*"):
         assert not any(path.stat().st_size > 8 for path in directory.glob("*.journal") if not drained(directory, path))
-    assert set(gateway.refused) <= {"not_ready", "ConnectError", "ReadError", "RemoteProtocolError"}
+    assert set(gateway.refused) <= {"not_ready", "overloaded", "ConnectError", "ReadError", "RemoteProtocolError"}
 
 
 def drained(directory: Path, segment: Path) -> bool:

@@ -64,13 +64,17 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Count what arrives while headers are awaited."""
         if self._in_head:
-            if self._timer is None:
-                self._await_head()
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self.transport.close()
                 return
         super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a head, which may have come with the request before it."""
+        if self._timer is None:
+            self._await_head()
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """The head is over: stop counting."""
