@@ -1,8 +1,8 @@
 """``python -m benchmarks.chaos``: break one thing after another under mixed load, at ack level ``durable``.
 
-Two gateways with a journal each, one Triton, one store. After each fault the run waits until both gateways answer
-again and the store has everything that was acknowledged. In the end every acknowledged record has to be in the
-store, once, about the photo that was sent; every failure has to be typed.
+Two gateways, one of them with two workers, each with a journal; one Triton, one store. After each fault the run waits
+until both gateways answer again and the store has everything that was acknowledged. In the end every acknowledged
+record has to be in the store, once, about the photo that was sent; every failure has to be typed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace, console: Console) -> tuple[list[Struck], Le
     with workshop("chaos") as folder:
         store = EmbeddedStores(folder) if options.store == "sqlite" else CosmosStandIn()
         faults = [fault for fault in FAULTS if options.store == "cosmos" or not fault.name.startswith("store:")]
-        with world(folder, store, options.repository, options.gateways) as made:
+        with world(folder, store, options.repository, options.workers) as made:
             addresses = [gateway.address for gateway in made.gateways]
             photos = photo_sets.load(None).photos
             load = Load(addresses, photos, ledger, callers=options.callers, pause_s=options.pause, seed=options.seed)
@@ -98,7 +98,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0, help="at least so long (default 30)")
     parser.add_argument("--faults", type=int, default=100, help="at least so many faults (default 100)")
-    parser.add_argument("--gateways", type=int, default=2, help="gateway processes (default 2)")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[1, 2], help="a gateway for each number, with so many workers; one "
+        "has to be 1 (default 1 2)",
+    )  # fmt: skip
     parser.add_argument(
         "--callers", type=int, default=6, help="callers, by REST, gRPC and KServe v2 in turn (default 6)"
     )

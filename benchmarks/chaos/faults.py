@@ -46,8 +46,16 @@ def _tear_tail(world: World, chance: random.Random) -> None:
     gateway.kill(tear)
 
 
+def _kill_worker(world: World, chance: random.Random) -> None:
+    workers = [pid for gateway in world.gateways for pid in gateway.worker_pids()]
+    if workers:
+        with suppress(ProcessLookupError):
+            os.kill(chance.choice(workers), signal.SIGKILL)
+
+
 def _step_clock(world: World, chance: random.Random) -> None:
-    _gateway(world, chance).step_clock(chance.choice((-7200.0, -60.0, 60.0, 7200.0)))
+    alone = [gateway for gateway in world.gateways if gateway.workers == 1]
+    chance.choice(alone).step_clock(chance.choice((-7200.0, -60.0, 60.0, 7200.0)))
 
 
 def _store(how: str, name: str, hold_s: float) -> Fault:
@@ -68,6 +76,7 @@ def _unstep(world: World) -> None:
 
 FAULTS = (
     Fault("gateway: kill -9", 0, lambda world, chance: _gateway(world, chance).kill()),
+    Fault("worker: kill -9", 0, _kill_worker),
     Fault("gateway: torn journal tail", 0, _tear_tail),
     Fault("gateway: full disk", 2.0, lambda world, chance: _gateway(world, chance).fill_disk(True), _unfill),
     Fault("gateway: clock step", 3.0, _step_clock, _unstep),

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -56,9 +56,13 @@ class FaultyStore(Protocol):
 
 
 class GatewayProcess:
-    """One gateway with data of its own. It is started again whenever it dies, until it is stopped."""
+    """One gateway with data of its own. It is started again whenever it dies, until it is stopped.
 
-    def __init__(self, number: int, folder: Path, environment: Mapping[str, str]) -> None:
+    With several workers it is their supervisor; they run on the machine's own clock.
+    """
+
+    def __init__(self, number: int, folder: Path, environment: Mapping[str, str], workers: int) -> None:
+        self.workers = workers
         base = free_ports(2)
         self.address = Address(number, f"http://127.0.0.1:{base}", f"127.0.0.1:{base + 1}")
         self.data = folder / f"gateway-{number}"
@@ -70,6 +74,7 @@ class GatewayProcess:
             "BESTIARY_HTTP_PORT": str(base),
             "BESTIARY_GRPC_PORT": str(base + 1),
             "BESTIARY_DATA_DIR": str(self.data),
+            "BESTIARY_WORKERS": str(workers),
             "CHAOS_CLOCK": str(self._clock),
         }
         self._held = threading.Event()
@@ -113,13 +118,18 @@ class GatewayProcess:
 
     def fill_disk(self, full: bool) -> None:
         """No file of this process may grow: every write fails, as on a full disk (EFBIG instead of ENOSPC)."""
-        with suppress(ProcessLookupError):
-            _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (0 if full else hard, hard))
+        for pid in (self._process.pid, *self.worker_pids()):
+            with suppress(ProcessLookupError):
+                _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (0 if full else hard, hard))
+
+    def worker_pids(self) -> list[int]:
+        """Processes of its workers; none where it works alone."""
+        return children(self._process.pid) if self.workers > 1 else []
 
     def newest_segment(self) -> Path | None:
         """The journal file that is written to."""
-        files = [file for file in (self.data / "journal").rglob("*") if file.is_file()]
+        files = [file for folder in self.data.glob("journal*") for file in folder.rglob("*") if file.is_file()]
         return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
 
     def ready(self) -> bool:
@@ -165,9 +175,7 @@ class World:
 
     def stub_pids(self) -> list[int]:
         """Processes of Python models."""
-        children = Path(f"/proc/{self.triton_pid()}/task")
-        found = {int(pid) for file in children.glob("*/children") for pid in file.read_text().split()}
-        return sorted(pid for pid in found if b"python_backend_stub" in _command_line(pid))
+        return [pid for pid in children(self.triton_pid()) if b"python_backend_stub" in _command_line(pid)]
 
     def signal_triton(self, number: signal.Signals) -> None:
         """Send a signal to the server, if it is there."""
@@ -176,8 +184,9 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, store: FaultyStore, repository: Path, gateways: int) -> Iterator[World]:
-    """Start Triton, the store and the gateways; in the end stop the gateways in order, so that they drain."""
+def world(folder: Path, store: FaultyStore, repository: Path, workers: Sequence[int]) -> Iterator[World]:
+    """Start Triton, the store and a gateway for each number of ``workers``; in the end stop the gateways in order, so
+    that they drain."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="chaos", daemon=True)
     thread.start()
@@ -202,8 +211,8 @@ def world(folder: Path, store: FaultyStore, repository: Path, gateways: int) -> 
             "BESTIARY_RELEASE_DIR": str(repository / "animals" / "1"),
             **store.environment(),
         }
-        for number in range(gateways):
-            made.gateways.append(GatewayProcess(number, folder, environment))
+        for number, count in enumerate(workers):
+            made.gateways.append(GatewayProcess(number, folder, environment, count))
         made.wait_ready()
         yield made
     finally:
@@ -216,6 +225,15 @@ def world(folder: Path, store: FaultyStore, repository: Path, gateways: int) -> 
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
+
+
+def children(pid: int) -> list[int]:
+    """Child processes of a process, of all its threads."""
+    found: set[int] = set()
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found |= set(map(int, file.read_text().split()))
+    return sorted(found)
 
 
 def _command_line(pid: int) -> bytes:

@@ -149,6 +149,18 @@ async def test_scopes_are_kept_over_rest(callers: Callers, cat: bytes) -> None:
     assert 'scope="classify"' in sending.headers["www-authenticate"]
 
 
+async def test_nobody_makes_another_owners_photo_his_own_by_its_name(callers: Callers, cat: bytes) -> None:
+    async with callers.gateway.http() as http:
+        made = await http.post(PATH, content=cat, headers=callers.token(oid="anna"))
+        reference = {"blob": made.json()["photo"]["blob"]}
+        theirs = await http.post(PATH, json=reference, headers=callers.token(oid="bert"))
+        unknown = await http.post(PATH, json={"blob": "uploads/00/00.jpg"}, headers=callers.token(oid="bert"))
+        boss = await http.post(PATH, json=reference, headers=callers.key("boss"))
+    assert (theirs.status_code, theirs.json()["code"]) == (403, "forbidden")
+    assert unknown.text == theirs.text, "it does not say whether a photo exists"
+    assert boss.status_code == 201
+
+
 async def test_another_owners_record_is_as_if_it_never_was(callers: Callers, cat: bytes) -> None:
     anna, bert = callers.token(oid="anna"), callers.token(oid="bert")
     async with callers.gateway.http() as http:

@@ -140,7 +140,7 @@ async def running_gateway(
     )  # fmt: skip
     service = Service(
         admission=admission, quotas=Quotas(clock or system, quota), classifier=classifier, model=model,
-        find=finder.find, store=store, blobs=blobs, references=BlobReferences(()), links=None,
+        find=finder.find, store=store, blobs=blobs, references=BlobReferences(("uploads", "datasets")), links=None,
         clock=system, metrics=metrics,
         default_ack=AckLevel.STORED, draining=lambda: drain.running, triton_status_file=None,
     )  # fmt: skip
