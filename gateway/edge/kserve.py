@@ -117,7 +117,7 @@ async def _row(
 def check_model(name: str, version: str = "") -> None:
     """Raise RecordNotFound for any model but ``animals``: the others are internal."""
     if name != ANIMALS or version not in ("", "1"):
-        raise RecordNotFound(f"There is no such model here: ask for `{ANIMALS}` without a version.")
+        raise RecordNotFound(f"Request for unknown model: ask for `{ANIMALS}`, without a version.")
 
 
 def check_outputs(names: Sequence[str]) -> Sequence[str]:
