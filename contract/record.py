@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from contract.options import Task
 
@@ -110,6 +110,12 @@ class Location(_Frozen):
     longitude: float = Field(ge=-180, le=180)
 
 
+LocalTime = Annotated[
+    datetime, WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?"})
+]
+"""Date and time without a zone, which RFC 3339 (``format: date-time``) does not know."""
+
+
 class Photo(_Frozen):
     """What is known of the photo itself. Width and height are those of the upright photo, pixels."""
 
@@ -121,7 +127,7 @@ class Photo(_Frozen):
     width: int
     height: int
     size_bytes: int
-    captured_at: datetime | None = Field(default=None, description="EXIF capture time; the camera's local clock.")
+    captured_at: LocalTime | None = Field(default=None, description="EXIF capture time; the camera's local clock.")
     camera: Camera | None = None
     location: Location | None = Field(default=None, description="EXIF GPS, if the caller asked to keep it.")
 

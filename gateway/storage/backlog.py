@@ -26,6 +26,8 @@ class Entry:
     record_id: UUID
     payload: bytes
     end: Position
+    since_s: float = 0.0
+    """When it was appended, on the monotonic clock: its id's time may be ahead of a wall clock that was set back."""
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
     committed: bool = False
 

@@ -95,7 +95,7 @@ class FileJournal:
         self._to_write = asyncio.Event()
         self._to_drain = asyncio.Event()
         for found in opened.recovery.records:
-            self._backlog.add(Entry(found.record_id, found.payload, found.end))
+            self._backlog.add(Entry(found.record_id, found.payload, found.end, self._since(found.record_id)))
         self._committer = asyncio.create_task(self._run_committer(), name="journal-committer")
 
     @classmethod
@@ -192,11 +192,16 @@ class FileJournal:
 
     @property
     def oldest_age_s(self) -> float:
-        """Seconds since the oldest undrained record was received; 0 if everything is stored."""
+        """Seconds since the oldest undrained record was appended; 0 if everything is stored."""
         oldest = self._backlog.oldest()
         if oldest is None:
             return 0.0
-        return max(0.0, (self._clock.now() - id_time(oldest.record_id)).total_seconds())
+        return max(0.0, self._clock.monotonic() - oldest.since_s)
+
+    def _since(self, record_id: UUID) -> float:
+        """When a record of an earlier process was appended, as well as its id and the wall clock tell."""
+        age_s = (self._clock.now() - id_time(record_id)).total_seconds()
+        return self._clock.monotonic() - max(0.0, age_s)
 
     async def close(self) -> None:
         """Make what was appended durable, write the checkpoint, give the directory back. Idempotent.
@@ -253,7 +258,9 @@ class FileJournal:
         for append in group:
             offset += len(append.frame)
             payload = append.frame[frames.FRAME_OVERHEAD :]
-            self._backlog.add(Entry(append.record_id, payload, Position(begin.segment, offset)))
+            self._backlog.add(
+                Entry(append.record_id, payload, Position(begin.segment, offset), self._clock.monotonic())
+            )
         wake(append.durable for append in group)
 
     async def _in_thread(self, call: Callable[..., _T], *arguments: object) -> _T:
