@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -55,7 +56,7 @@ class PhotoLink(BaseModel):
 
 def _no_number(moment: object) -> object:
     """Pydantic reads a number as seconds since 1970; the document promises a date and time."""
-    if isinstance(moment, str) and "-" not in moment[1:]:
+    if isinstance(moment, str) and not re.match(r"\d{4}-\d\d-\d\d", moment):
         raise ValueError("give date and time as in RFC 3339, e.g. 2026-11-22T08:00:00Z")
     return moment
 
