@@ -27,7 +27,7 @@ WHEELS: Final = {
 """Requirement -> the one member of its wheel that is needed. Later tritonclients carry no binary."""
 
 DEBIAN_PACKAGE: Final = "libb64-0d"
-NO_PARAMETERS: Final[Mapping[str, str]] = {}
+NO_PARAMETERS: Final[Mapping[str, str | int]] = {}
 WINDOWS: Final = 3
 """perf_analyzer measures at least this many windows and reports them merged."""
 
@@ -61,7 +61,7 @@ class PerfAnalyzer:
         *,
         seconds: float,
         concurrency: int,
-        parameters: Mapping[str, str] = NO_PARAMETERS,
+        parameters: Mapping[str, str | int] = NO_PARAMETERS,
         on_load: Callable[[int], None] = lambda pid: None,
     ) -> tuple[Report, float]:
         """Keep ``concurrency`` requests with the same ``parameters`` in flight over gRPC for about ``seconds``.
@@ -105,9 +105,9 @@ def _arguments(address: str, model: str, input_data: Path, seconds: float, concu
     ]  # fmt: skip
 
 
-def _sent(parameters: Mapping[str, str]) -> Iterator[str]:
+def _sent(parameters: Mapping[str, str | int]) -> Iterator[str]:
     for name, value in parameters.items():
-        yield from ("--request-parameter", f"{name}:{value}:string")
+        yield from ("--request-parameter", f"{name}:{value}:{'string' if isinstance(value, str) else 'int'}")
 
 
 def _listen(output: IO[str], on_load: Callable[[], None]) -> list[str]:
