@@ -12,6 +12,9 @@ TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 """proc(5) counts CPU time in these; 100 on Linux, so a reading is good to 10 ms a process."""
 
 STUB: Final = "triton_python_backend_stub"
+GATEWAY: Final = "gateway"
+STUB_ROLE: Final = "stub "
+"""Roles of models' processes begin with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,11 @@ def role_of(arguments: list[str]) -> str:
     program = Path(arguments[0]).name if arguments else ""
     if program == STUB:
         # ... PARENT_PID BACKEND_DIR IPC_HANDLE_SIZE INSTANCE RUNTIME, where INSTANCE is MODEL_GROUP_NUMBER
-        return f"stub {arguments[-2].rsplit('_', 2)[0]}"
+        return f"{STUB_ROLE}{arguments[-2].rsplit('_', 2)[0]}"
     if program == "tritonserver":
         return program
     if arguments[1:3] == ["-m", "gateway"]:
-        return "gateway"
+        return GATEWAY
     if arguments[1:4] == ["-m", "cli", "up"]:
         return "supervisor (bestiary up)"
     return program or "ended"
@@ -61,7 +64,7 @@ def family(pid: int) -> list[Process]:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         threads = list(Path(f"/proc/{pid}/task").glob("*/children"))
         children = [int(child) for thread in threads for child in thread.read_text().split()]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []  # it ended while we looked
     arguments = command.decode(errors="replace").rstrip("\0").split("\0")
     return [Process(pid, role_of(arguments)), *(found for child in children for found in family(child))]

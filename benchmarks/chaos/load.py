@@ -18,6 +18,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from benchmarks.chaos.ledger import CUT, UNTYPED, Call, Ledger
+from benchmarks.photos import different
 from contract.generated.bestiary.v1 import bestiary_pb2 as pb
 from contract.generated.bestiary.v1.bestiary_pb2_grpc import BestiaryStub
 
@@ -52,7 +53,7 @@ class Load:
         self._ledger = ledger
         self._pause_s = pause_s
         self._lock = threading.Lock()
-        self._photos = _different(photos, random.Random(seed))
+        self._photos = _mixed(different(photos), random.Random(seed))
         self._stopping = threading.Event()
         edges = itertools.cycle((self._rest, self._grpc, self._kserve))
         self._threads = [
@@ -192,10 +193,7 @@ def _grpc_code(error: grpc.RpcError) -> str:
     return UNTYPED
 
 
-def _different(photos: Sequence[bytes], chance: random.Random) -> Iterator[bytes]:
-    """No two are equal: a number follows the end marker, which decoders do not look behind. Some are no photos."""
+def _mixed(photos: Iterator[bytes], chance: random.Random) -> Iterator[bytes]:
+    """All different; some are no photos."""
     for number in itertools.count():
-        if chance.random() < BAD_SHARE:
-            yield BAD + str(number).encode()
-        else:
-            yield chance.choice(photos) + number.to_bytes(8, "little")
+        yield BAD + str(number).encode() if chance.random() < BAD_SHARE else next(photos)

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, TypeVar
 import httpx
 
 from benchmarks.chaos.load import Address
+from benchmarks.cpu import GATEWAY, STUB_ROLE, family
 from benchmarks.stack import ROOT, StackError, free_ports
 from serving.supervisor import Supervisor
 from serving.tritonserver import ServerOptions, die_with_parent
@@ -125,7 +126,9 @@ class GatewayProcess:
 
     def worker_pids(self) -> list[int]:
         """Processes of its workers; none where it works alone."""
-        return children(self._process.pid) if self.workers > 1 else []
+        if self.workers == 1:
+            return []
+        return [process.pid for process in family(self._process.pid)[1:] if process.role == GATEWAY]
 
     def newest_segment(self) -> Path | None:
         """The journal file that is written to."""
@@ -175,7 +178,7 @@ class World:
 
     def stub_pids(self) -> list[int]:
         """Processes of Python models."""
-        return [pid for pid in children(self.triton_pid()) if b"python_backend_stub" in _command_line(pid)]
+        return [process.pid for process in family(self.triton_pid()) if process.role.startswith(STUB_ROLE)]
 
     def signal_triton(self, number: signal.Signals) -> None:
         """Send a signal to the server, if it is there."""
@@ -225,19 +228,3 @@ def world(folder: Path, store: FaultyStore, repository: Path, workers: Sequence[
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
-
-
-def children(pid: int) -> list[int]:
-    """Child processes of a process, of all its threads."""
-    found: set[int] = set()
-    for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            found |= set(map(int, file.read_text().split()))
-    return sorted(found)
-
-
-def _command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""

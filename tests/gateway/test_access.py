@@ -216,9 +216,6 @@ async def test_a_list_asks_the_store_for_the_callers_own(
     assert owners == [f"{TENANT}/anna", "park/reader", ""]
 
 
-@pytest.mark.skipif(
-    not hasattr(SqliteResultStore, "counts_by_day"), reason="the stores do not know owners before they are merged"
-)
 async def test_a_list_shows_only_the_callers_own(callers: Callers, cat: bytes) -> None:
     async with callers.gateway.http() as http:
         for name in ("anna", "bert"):
