@@ -17,7 +17,9 @@ PACKAGES = (
     "gateway",
     "imaging",
     "interchange",
+    "loadtest",
     "postprocess",
+    "rollout",
     "serving",
     "training",
 )
@@ -28,7 +30,9 @@ MAY_IMPORT = {
     "postprocess": {"contract"},
     "interchange": {"contract"},
     "serving": {"contract", "imaging", "postprocess"},
-    "gateway": {"contract", "imaging"},
+    "rollout": {"contract"},
+    "gateway": {"contract", "imaging", "rollout"},
+    "loadtest": {"contract"},
     "training": {"contract", "imaging", "postprocess"},
     "export": {"contract", "imaging", "postprocess", "training"},
 }

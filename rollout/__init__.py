@@ -1,0 +1,1 @@
+"""Releases: kept, checked, loaded beside the champion, shadowed, promoted and rolled back."""
