@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.manifest import identity_of
+from contract.rollout import Bounds
 
 
 class _Frozen(BaseModel):
@@ -50,6 +51,7 @@ class Release(_Frozen):
     models: dict[str, int] = Field(description="Version folder of each model that belongs to the release.")
     image_size: int
     thresholds: Thresholds
+    bounds: Bounds = Field(Bounds(), description="What it may do in a rollout before it is rolled back by itself.")
     files: dict[str, str] = Field(description="Path below the repository -> sha256 of its content.")
     training: Training
     evaluation: dict[str, float] = Field(description="Figures of the model card, by name.")
