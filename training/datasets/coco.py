@@ -37,9 +37,9 @@ def read_coco(file: Path, photos: Path) -> Offer:
         name = image.get("file_name") if isinstance(image, dict) else None
         if not isinstance(name, str) or not name or "id" not in image:
             raise DataError(f"{file}: an image lacks id or file_name: {str(image)[:80]}.")
-        if name in seen:
+        if name.replace("\\", "/") in seen:
             raise DataError(f"{file} lists the image {name} twice. Give each photo once.")
-        seen.add(name)
+        seen.add(name.replace("\\", "/"))
         _take(image, name, said.get(str(image["id"]), []), files, offer)
     return refuse_if_none(offer, file)
 

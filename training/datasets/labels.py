@@ -23,8 +23,8 @@ BLANKS: Final = frozenset({"empty", "blank", "no animal", "nothing"})
 SPECIES_COLUMNS: Final = ("leaf", *RANKS, "common_name")
 _KEY: Final = re.compile(r"[a-z0-9_]{1,64}")
 _NEAREST: Final = 3
-_CUTOFF: Final = 0.6
-"""Of difflib's ratio: 'patas_monky' finds 'patas monkey' (0.96), 'unicorn' finds 'acorn worm' at most."""
+_CUTOFF: Final = 0.7
+"""Of difflib's ratio: 'lyon' finds 'lion' (0.75); from 0.6 on 'unicorn' finds birds."""
 
 
 def base_taxonomy(file: Path | None = None) -> Taxonomy:
@@ -108,7 +108,7 @@ class Labels:
 
 
 def read_species(file: Path) -> tuple[NewSpecies, ...]:
-    """The rows of a ``--species`` file: ``SPECIES_COLUMNS``, narrow ranks may be empty.
+    """The rows of a ``--species`` file: ``SPECIES_COLUMNS``, ``variety`` if it likes; narrow ranks may be empty.
 
     Raises DataError that names the line.
     """
@@ -147,7 +147,8 @@ def _row(cells: Mapping[str, str | None], where: str) -> NewSpecies:
         raise DataError(f"{where}: {key} leaves a rank empty above one that is given. Fill it in.")
     if ranks[4] and ranks[4].split()[0] != ranks[3]:
         raise DataError(f"{where}: the species {ranks[4]} is not of the genus {ranks[3]}. Write it as 'Genus species'.")
-    return NewSpecies(key, tuple(ranks), common_name)  # type: ignore[arg-type]  # five, by SPECIES_COLUMNS
+    variety = (cells.get("variety") or "").strip()
+    return NewSpecies(key, tuple(ranks), common_name, variety)  # type: ignore[arg-type]  # five, by SPECIES_COLUMNS
 
 
 def _check_lineages(taxonomy: Taxonomy, rows: Sequence[NewSpecies], where: str) -> None:
@@ -176,7 +177,8 @@ def _leaf_of(taxonomy: Taxonomy, row: NewSpecies, where: str) -> str | None:
     for leaf in taxonomy:
         if row.ranks[-1] and leaf.ranks[-1] == row.ranks[-1] and not leaf.variety:
             return leaf.key
-        same_name = leaf.key == row.key or folded(leaf.common_name) == folded(row.common_name)
+        breed = bool(leaf.variety)  # others of its species share its common name
+        same_name = leaf.key == row.key or (not breed and folded(leaf.common_name) == folded(row.common_name))
         if same_name and _holds(leaf, row.ranks):
             return leaf.key
         if same_name:

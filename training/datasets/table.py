@@ -46,9 +46,10 @@ def read_table(file: Path, photos: Path) -> Offer:
                 where = f"{file}, line {rows.line_num}"
                 if not row["path"]:
                     raise DataError(f"{where}: the path is empty.")
-                if row["path"] in seen:
-                    raise DataError(f"{where}: {row['path']} stands in line {seen[row['path']]} already.")
-                seen[row["path"]] = rows.line_num
+                name = row["path"].replace("\\", "/")
+                if name in seen:
+                    raise DataError(f"{where}: {name} stands in line {seen[name]} already.")
+                seen[name] = rows.line_num
                 _take(row, where, files, offer)
     except UnicodeDecodeError:
         raise DataError(f"{file} is not UTF-8. Save it as CSV in UTF-8.") from None
