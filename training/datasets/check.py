@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from contract.taxonomy import NO_ANIMAL, Taxonomy
 from training.dataset import Corners
@@ -39,14 +39,24 @@ class Settings:
     seed: int = SEED
 
 
-class Progress:
-    """Told how far a check is. Does nothing; a bar overrides it."""
+class Progress(Protocol):
+    """Told how far a check is."""
 
     def start(self, what: str, total: int) -> None:
         """A stage of ``total`` steps begins."""
 
     def tick(self) -> None:
         """One more step is done."""
+
+
+class Silence:
+    """Tells nobody."""
+
+    def start(self, what: str, total: int) -> None:
+        """Say nothing."""
+
+    def tick(self) -> None:
+        """Say nothing."""
 
 
 def read_source(source: Path, photos: Path | None = None) -> Offer:
@@ -84,7 +94,7 @@ def check_source(
     ``rows``: species that the taxonomy lacks. ``earlier``: SHA-256 -> part in earlier versions, which stay.
     Raises DataError if the source cannot be read at all; what is wrong with labels and photos is in the outcome.
     """
-    progress = progress or Progress()
+    progress = progress or Silence()
     labels = Labels(taxonomy, rows)
     offer = read_source(source, settings.photos)
     checked = Checked(offer.kind, left_out=offer.left_out)
@@ -129,7 +139,7 @@ def _known_labels(
             checked.left_out.append(LeftOut(photo.name, photo.label, Reason.SKIPPED_LABEL, "Its label is skipped."))
         elif isinstance(leaf, UnknownLabel):
             unknown[photo.label] += 1
-            checked.left_out.append(LeftOut(photo.name, photo.label, Reason.UNKNOWN_LABEL, str(leaf)))
+            checked.left_out.append(LeftOut(photo.name, photo.label, Reason.UNKNOWN_LABEL, str(leaf), photo.file))
         else:
             known.append((photo, leaf))
     for label, count in sorted(unknown.items()):
@@ -162,7 +172,7 @@ def _without_copies(looked: Sequence[Looked], label_of: Mapping[str, str], check
 
 
 def _left_out(photo: Looked, reason: Reason, detail: str) -> LeftOut:
-    return LeftOut(photo.offered.name, photo.offered.label, reason, detail)
+    return LeftOut(photo.offered.name, photo.offered.label, reason, detail, photo.offered.file)
 
 
 def _photo(photo: Looked, member: Member, part: Part, settings: Settings, squeezed: list[str]) -> DatasetPhoto:

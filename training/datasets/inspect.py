@@ -87,7 +87,7 @@ def look_at(offered: Offered) -> Looked | LeftOut:
     """Read and decode one photo; why it is left out where that fails."""
 
     def leave_out(reason: Reason, detail: str) -> LeftOut:
-        return LeftOut(offered.name, offered.label, reason, detail)
+        return LeftOut(offered.name, offered.label, reason, detail, offered.file)
 
     try:
         if offered.file.stat().st_size > MAX_PHOTO_BYTES:

@@ -44,6 +44,8 @@ class LeftOut:
     reason: Reason
     detail: str
     """One sentence for a person."""
+    file: Path | None = None
+    """Where it lies, if it lies anywhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,10 @@ A directory here. Blob Storage needs the same four acts: put a photo unless it i
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -54,6 +56,16 @@ class Version:
     new_species: tuple[str, ...]
     left_out: int
 
+    @property
+    def identity(self) -> str:
+        """``name@digest``."""
+        return f"{self.name}@{self.digest[:DIGEST_LENGTH]}"
+
+    @property
+    def photos(self) -> int:
+        """How many it has."""
+        return sum(sum(counts.values()) for counts in self.classes.values())
+
 
 def read_dataset(folder: Path) -> Dataset:
     """The version in ``datasets/<name>/<digest>/``.
@@ -64,8 +76,8 @@ def read_dataset(folder: Path) -> Dataset:
     missing = [photo for photo in dataset.photos if not (dataset.root / photo.path).is_file()]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(dataset.photos)} photos of {folder} are not in {dataset.root / PHOTO_FOLDER}, such as "
-            f"{missing[0].original or missing[0].path}: add the data set again from its source."
+            f"{len(missing)} of {len(dataset.photos)} photos of {folder} are not in {dataset.root / PHOTO_FOLDER}, "
+            f"such as {missing[0].original or missing[0].path}: add the data set again from its source."
         )
     return dataset
 
@@ -110,12 +122,26 @@ def list_versions(root: Path) -> list[Version]:
 
 
 def earlier_parts(root: Path, name: str) -> dict[str, Part]:
-    """SHA-256 -> part of every photo of any version of ``name``; the newest version that has it says which."""
+    """SHA-256 -> part of every photo of any version of ``name``; the newest version that has it says which.
+
+    A damaged version says nothing: it is written again by adding the data set again.
+    """
     parts: dict[str, Part] = {}
     for version in list_versions(root):
         if version.name == name:
-            parts.update({photo.sha256: photo.part for photo in _read_version(version.folder).photos})
+            with suppress(DataError):
+                parts.update({photo.sha256: photo.part for photo in _read_version(version.folder).photos})
     return parts
+
+
+def damaged(dataset: Dataset, tick: Callable[[], None] = lambda: None) -> list[DatasetPhoto]:
+    """The photos whose files are not what they were when they were added. Reads all of them."""
+    found = []
+    for photo in dataset.photos:
+        if hashlib.sha256((dataset.root / photo.path).read_bytes()).hexdigest() != photo.sha256:
+            found.append(photo)
+        tick()
+    return found
 
 
 def _read_version(folder: Path) -> Dataset:
