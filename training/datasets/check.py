@@ -122,6 +122,7 @@ def check_source(
     checked.names |= {row.key: row.common_name for row in checked.species}
     _tell_of_sources(offer, labels, squeezed, checked)
     checked.problems.extend(findings(checked))
+    checked.problems.sort(key=lambda problem: list(Severity).index(problem.severity))
     return checked
 
 

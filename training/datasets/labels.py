@@ -174,19 +174,18 @@ def _check_lineages(taxonomy: Taxonomy, rows: Sequence[NewSpecies], where: str) 
 
 def _leaf_of(taxonomy: Taxonomy, row: NewSpecies, where: str) -> str | None:
     """The leaf that a row's animal is already, or None. Raises DataError if it takes another animal's name."""
+    found = None
     for leaf in taxonomy:
-        if row.ranks[-1] and leaf.ranks[-1] == row.ranks[-1] and not leaf.variety:
-            return leaf.key
-        breed = bool(leaf.variety)  # others of its species share its common name
+        breed = bool(leaf.variety)  # others of its species share its names
         same_name = leaf.key == row.key or (not breed and folded(leaf.common_name) == folded(row.common_name))
-        if same_name and _holds(leaf, row.ranks):
-            return leaf.key
-        if same_name:
+        if same_name and not _holds(leaf, row.ranks):
             raise DataError(
                 f"{where}: '{row.key}' ({row.common_name}) has the name of the leaf {leaf.key}, which is "
                 f"{leaf.scientific_name or 'no animal'}. Choose another key and common name."
             )
-    return None
+        if same_name or (row.ranks[-1] and leaf.ranks[-1] == row.ranks[-1] and not breed):
+            found = found or leaf.key
+    return found
 
 
 def _holds(leaf: Leaf, ranks: Iterable[str]) -> bool:
