@@ -237,7 +237,7 @@ def _errors_as_exits() -> Iterator[None]:
         complain(render.printable(str(error)))
         raise typer.Exit(FAILED) from error
     except KeyboardInterrupt:
-        complain("Stopped. No version was written.")
+        complain("Stopped. Nothing is half written: run it again to go on.")
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -140,6 +140,8 @@ def _row(cells: Mapping[str, str | None], where: str) -> NewSpecies:
     key, *ranks, common_name = ((cells[column] or "").strip() for column in SPECIES_COLUMNS)
     if not _KEY.fullmatch(key):
         raise DataError(f"{where}: the leaf '{key[:80]}' has to be 1 to 64 letters a-z, digits or underscores.")
+    if folded(key) in BLANKS:
+        raise DataError(f"{where}: '{key}' is what photos without an animal are called. Choose another key.")
     if not common_name or not ranks[0]:
         raise DataError(f"{where}: {key} needs a class (such as Mammalia) and a common name.")
     depth = sum(map(bool, ranks))

@@ -117,9 +117,9 @@ class Files:
     def find(self, name: str, label: str) -> Path | None:
         """The file, or None after it was noted why there is none. Backslashes count as slashes where that helps."""
         path = self._top / name
-        if not path.is_file() and "\\" in name:
-            path = self._top / name.replace("\\", "/")
         try:
+            if "\\" in name and not path.is_file():
+                path = self._top / name.replace("\\", "/")
             inside = path.resolve().is_relative_to(self._resolved)
             there = inside and path.is_file()
         except (OSError, ValueError):  # a name with a zero byte, too long, a circle of links
@@ -163,10 +163,10 @@ def load_json(file: Path) -> Any:
     """The JSON in a file. Raises DataError."""
     try:
         return json.loads(file.read_text("utf-8-sig"))
-    except (UnicodeDecodeError, RecursionError):
-        raise DataError(f"{file} is not JSON in UTF-8. Save it again from the tool that wrote it.") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{file} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
+    except (ValueError, RecursionError):  # no UTF-8, a number of thousands of digits, lists in lists in lists
+        raise DataError(f"{file} is not JSON in UTF-8. Save it again from the tool that wrote it.") from None
 
 
 def quoted(names: Sequence[str], most: int = 5) -> str:

@@ -75,6 +75,7 @@ def species(tmp_path: Path, *rows: str, header: str = HEADER) -> Path:
     [
         (["Red Panda!,Mammalia,,,,,x"], "line 2: the leaf 'Red Panda!'"),
         ([",Mammalia,,,,,x"], "the leaf ''"),
+        (["blank,Mammalia,,,,,x"], "without an animal"),
         (["x,,,,,,x"], "needs a class"),
         (["x,Mammalia,,,,,"], "needs a class .* common name"),
         (["x,Mammalia,,Felidae,,,x"], "leaves a rank empty"),
@@ -96,7 +97,7 @@ def test_a_garbled_row_is_named(tmp_path: Path, rows: list[str], problem: str) -
         ("cat_bear,Mammalia,Carnivora,Ursidae,Panthera,Panthera x,cat bear", "known in Felidae"),
         ("lion,Mammalia,Carnivora,Felidae,Puma,Puma concolor,mountain lion", "Choose another key"),
         ("puma2,Mammalia,Carnivora,Felidae,Puma,Puma nova,Lion", "has the name of the leaf lion"),
-        ("no_animal,Mammalia,Carnivora,Felidae,Puma,Puma nova,puma", "which is no animal"),
+        ("puma2,Mammalia,Carnivora,Felidae,Puma,Puma nova,no animal", "which is no animal"),
     ],
 )
 def test_a_row_that_contradicts_the_taxonomy_is_refused(tmp_path: Path, row: str, problem: str) -> None:

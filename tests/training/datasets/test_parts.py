@@ -19,7 +19,7 @@ seeds = st.integers(0, 5)
 @st.composite
 def members(draw, label=labels, kind=kinds, prefix=""):
     """Photos in groups; a group may have several labels."""
-    sizes = draw(st.lists(st.tuples(kind, st.integers(1, 6)), max_size=25))
+    sizes = draw(st.lists(st.tuples(kind, st.integers(1, 6)), max_size=15))
     found = []
     for number, (name, size) in enumerate(sizes):
         group = f"{name}:{prefix}{number}"
