@@ -106,11 +106,10 @@ def check_source(
     kept = _without_copies(looked, label_of, checked)
     beside = places(kept)
     progress.start("comparing photos", blocks(len(kept)))
-    checked.pairs = near_pairs(kept, beside, progress.tick)
+    said = [label_of[photo.offered.name] for photo in kept]
+    checked.pairs = near_pairs(kept, said, beside, progress.tick)
     group_of = groups(kept, beside, checked.pairs)
-    members = [
-        Member(photo.sha256, label_of[photo.offered.name], group) for photo, group in zip(kept, group_of, strict=True)
-    ]
+    members = [Member(photo.sha256, label, group) for photo, label, group in zip(kept, said, group_of, strict=True)]
     parts = assign(members, settings.seed, earlier)
     squeezed: list[str] = []
     for photo, member, part in zip(kept, members, parts, strict=True):

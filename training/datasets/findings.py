@@ -92,13 +92,13 @@ def _near(checked: Checked) -> Findings:
     if conflicts:
         first, second = checked.photos[conflicts[0].first], checked.photos[conflicts[0].second]
         text = (
-            f"{_pairs(len(conflicts))} nearly the same picture under two labels, such as {first.original} "
-            f"({first.label}) and {second.original} ({second.label}). Correct the wrong one."
+            f"{_photos(len(conflicts))} with nearly the picture of another that has another label, such as "
+            f"{first.original} ({first.label}) and {second.original} ({second.label}). Correct the wrong one."
         )
         yield Severity.WARNING, "near_conflict", text
     alike = len(checked.pairs) - len(conflicts)
     if alike:
-        text = f"{_pairs(alike)} nearly the same picture under one label; they stay in one part."
+        text = f"{_photos(alike)} with nearly the picture of another of the same label. They stay in one part."
         yield Severity.NOTE, "near_duplicate", text
 
 
@@ -145,10 +145,6 @@ def _said(checked: Checked) -> Findings:
     if silent:
         text = f"{_photos(silent)} without a licence. Give it as --licence, or a column of the CSV."
         yield Severity.NOTE, "no_licence", text
-
-
-def _pairs(count: int) -> str:
-    return "1 pair shows" if count == 1 else f"{count} pairs show"
 
 
 def _photos(count: int) -> str:

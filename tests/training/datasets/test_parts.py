@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.datasets.model import PARTS
@@ -27,6 +27,7 @@ def members(draw, label=labels, kind=kinds, prefix=""):
     return found
 
 
+@settings(deadline=None)
 @given(members(), seeds)
 def test_no_group_is_in_two_parts(photos, seed):
     parts = assign(photos, seed)
@@ -38,12 +39,14 @@ def test_no_group_is_in_two_parts(photos, seed):
     assert all(len(found) == 1 for found in of_group.values())
 
 
+@settings(deadline=None)
 @given(members(), seeds, st.randoms(use_true_random=False))
 def test_the_order_of_photos_does_not_matter(photos, seed, random):
     mixed = random.sample(photos, len(photos))
     assert dict(zip(photos, assign(photos, seed), strict=True)) == dict(zip(mixed, assign(mixed, seed), strict=True))
 
 
+@settings(deadline=None)
 @given(
     members(st.just("lion"), st.sampled_from(["sequence", "burst", "picture"])),
     members(st.sampled_from(["tench", "no_animal"]), prefix="other"),
@@ -53,6 +56,7 @@ def test_a_class_does_not_move_because_another_grew(lions, others, seed):
     assert assign([*lions, *others], seed)[: len(lions)] == assign(lions, seed)
 
 
+@settings(deadline=None)
 @given(members(), members(prefix="new"), seeds, seeds)
 def test_photos_of_an_earlier_version_never_move(old, new, seed, other_seed):
     """Not even when their own class or another location joins, nor by another seed."""
@@ -60,6 +64,7 @@ def test_photos_of_an_earlier_version_never_move(old, new, seed, other_seed):
     assert assign([*new, *old], other_seed, earlier)[len(new) :] == list(earlier.values())
 
 
+@settings(deadline=None)
 @given(members(), seeds)
 def test_a_photo_beside_old_ones_joins_their_part(old, seed):
     earlier = dict(zip((photo.sha256 for photo in old), assign(old, seed), strict=True))
@@ -72,6 +77,7 @@ def test_what_was_held_back_wins_where_two_old_groups_become_one():
     assert assign(photos, 7, {"a": "train", "b": "test"}) == ["test", "test"]
 
 
+@settings(deadline=None)
 @given(st.integers(30, 300), seeds)
 def test_shares_of_a_class_are_kept(count, seed):
     photos = [Member(str(n), "lion", f"picture:{n}") for n in range(count)]
@@ -80,6 +86,7 @@ def test_shares_of_a_class_are_kept(count, seed):
     assert abs(counts["validation"] - VALIDATION_SHARE * (1 - TEST_SHARE) * count) <= 0.5
 
 
+@settings(deadline=None)
 @given(st.integers(3, 40), seeds)
 def test_three_locations_are_enough_for_three_parts(count, seed):
     photos = [Member(f"{place}-{at}", "lion", f"location:{place}") for place in range(count) for at in range(3)]

@@ -191,6 +191,7 @@ def test_a_garbled_json_is_told_what(tmp_path: Path, content: str, problem: str)
         read_source(file)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([".csv", ".json"]))
 def test_no_bytes_raise_anything_else(tmp_path_factory, content: bytes, suffix: str) -> None:
     file = tmp_path_factory.getbasetemp() / f"garbled{suffix}"
@@ -209,7 +210,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(images=st.lists(json_values, max_size=3), notes=st.lists(json_values, max_size=3), names=st.lists(json_values))
 def test_no_json_raises_anything_else(tmp_path_factory, images, notes, names) -> None:
     file = tmp_path_factory.getbasetemp() / "odd.json"
