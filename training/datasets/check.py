@@ -144,8 +144,10 @@ def _known_labels(
             known.append((photo, leaf))
     for label, count in sorted(unknown.items()):
         photos_of = "1 photo" if count == 1 else f"{count} photos"
-        advice = "Correct it, describe it in the --species file, or leave it out with --skip."
-        checked.add(Severity.REFUSED, "unknown_label", f"{means[label]} ({photos_of}) {advice}")
+        checked.add(Severity.REFUSED, "unknown_label", f"{means[label]} ({photos_of})")
+    if unknown:
+        text = "Correct these labels, describe their species in the --species file, or leave them out with --skip."
+        checked.add(Severity.REFUSED, "unknown_labels", text)
     return known
 
 

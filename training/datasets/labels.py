@@ -103,8 +103,16 @@ class Labels:
                 return next(iter(means))
             if means:
                 return UnknownLabel(label, (), tuple(sorted(means)))
-        near = difflib.get_close_matches(name, self._shown, _NEAREST, _CUTOFF)
-        return UnknownLabel(label, tuple(self._shown[one] for one in near))
+        return UnknownLabel(label, tuple(self._shown[one] for one in self._nearest(name)))
+
+    def _nearest(self, name: str) -> list[str]:
+        """Narrower names ('panda': 'red panda'), or else those spelled like it."""
+        narrower = sorted(
+            (known for known in self._shown if f" {name} " in f" {known} "), key=lambda one: (len(one), one)
+        )
+        if not name or narrower:
+            return narrower[:_NEAREST] if name else []
+        return difflib.get_close_matches(name, self._shown, _NEAREST, _CUTOFF)
 
 
 def read_species(file: Path) -> tuple[NewSpecies, ...]:

@@ -51,6 +51,14 @@ def test_a_typo_is_told_what_it_may_mean(labels: Labels, label: str, meant: str)
     assert "Did you mean" in str(unknown)
 
 
+@pytest.mark.parametrize(
+    ("label", "narrower"),
+    [("panda", "giant panda"), ("Crab", "king crab"), ("lobster", "spiny lobster or american lobster?")],
+)
+def test_a_broad_label_is_told_narrower_ones(labels: Labels, label: str, narrower: str) -> None:
+    assert narrower.replace(" ", "_") in str(labels.resolve(label)).replace(" ", "_")
+
+
 def test_a_label_like_nothing_says_so(labels: Labels) -> None:
     assert "nor is any name like it" in str(labels.resolve("xyzzy"))
 
