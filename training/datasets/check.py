@@ -224,6 +224,9 @@ def _tell_of_sources(offer: Offer, labels: Labels, squeezed: Sequence[str], chec
     unused = sorted(set(labels.new) - {row.key for row in checked.species})
     if unused:
         checked.add(Severity.NOTE, "unused_species", f"No photo shows these of the --species file: {quoted(unused)}.")
+    if offer.other_files:
+        kinds = quoted([f"{count} {suffix}" for suffix, count in offer.other_files.most_common()])
+        checked.add(Severity.NOTE, "other_files", f"Not looked at, as they are no photos by their names: {kinds}.")
     if offer.odd_times:
         text = f"{len(offer.odd_times)} capture times cannot be read (such as that of {offer.odd_times[0]})."
         checked.add(Severity.WARNING, "odd_time", f"{text} Write them as 2026-11-23T06:30:00.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -76,6 +78,8 @@ class Offer:
     left_out: list[LeftOut] = field(default_factory=list)
     odd_times: list[str] = field(default_factory=list)
     """Photos whose capture time is given and cannot be read; it counts as not known."""
+    other_files: Counter[str] = field(default_factory=Counter)
+    """Suffix -> files in folders of classes that are no photos by their names."""
 
     def leave_out(self, name: str, label: str, reason: Reason, detail: str) -> None:
         """Note a photo that is not offered after all."""
@@ -88,22 +92,38 @@ def read_folders(top: Path) -> Offer:
     Raises DataError if there is no such folder with a photo in it.
     """
     offer = Offer("folders")
-    for path in sorted(top.rglob("*")):
-        below = path.relative_to(top)
-        if path.suffix.lower() not in SUFFIXES or any(part.startswith(".") for part in below.parts):
+    for entry in sorted(top.iterdir()):
+        if entry.name.startswith("."):
             continue
-        if not path.is_file():
-            continue
-        if len(below.parts) == 1:
-            offer.leave_out(below.name, "", Reason.NO_LABEL, "It lies beside the folders of the classes, in none.")
-            continue
-        offer.photos.append(Offered(path, below.as_posix(), below.parts[0]))
+        if entry.is_dir():
+            for path in sorted(_files(entry)):
+                _take(path, f"{entry.name}/{path.relative_to(entry).as_posix()}", entry.name, offer)
+        elif entry.suffix.lower() in SUFFIXES:
+            offer.leave_out(entry.name, "", Reason.NO_LABEL, "It lies beside the folders of the classes, in none.")
     if not offer.photos:
         raise DataError(
             f"No photo in {top}: it takes a folder a class, such as {top.name}/red_fox/1.jpg, with "
             f"{' '.join(sorted(suffix[1:] for suffix in SUFFIXES))} files. Is this one level too high or too low?"
         )
     return offer
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below; hidden ones are skipped, links to folders inside are not followed. Raises OSError."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for where, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(where) / name for name in names if not name.startswith("."))
+
+
+def _take(path: Path, name: str, label: str, offer: Offer) -> None:
+    if path.suffix.lower() in SUFFIXES:
+        offer.photos.append(Offered(path, name, label))
+    else:
+        offer.other_files[path.suffix.lower() or path.name] += 1
 
 
 class Files:

@@ -36,6 +36,16 @@ def test_a_folder_is_a_class_however_deep_its_photos_lie(tmp_path: Path) -> None
         ("red fox/c.jpeg", "red fox"),
     }
     assert [(one.name, one.reason) for one in offer.left_out] == [("loose.jpg", "no_label")]
+    assert offer.other_files == {".txt": 1}
+
+
+def test_a_class_may_be_a_link_to_a_folder(tmp_path: Path) -> None:
+    card = write(tmp_path / "card", {"a.jpg": photo(1), "b.MP4": b"a film"})
+    (tmp_path / "top").mkdir()
+    (tmp_path / "top" / "lion").symlink_to(card)
+    checked = check(tmp_path / "top")
+    assert [one.original for one in checked.photos] == ["lion/a.jpg"]
+    assert any("1 .mp4" in problem.text for problem in checked.problems)
 
 
 def test_camera_traps_keep_their_habits(stills) -> None:
