@@ -127,3 +127,16 @@ def test_stopping_it_leaves_nothing_half_written(start, bestiary, source, specie
     assert bestiary(*arguments).returncode == 0
     (folder,) = (tmp_path / "d" / "cats").glob("[!.]*")
     assert len(read_dataset(folder).photos) == 220
+
+
+def test_where_jinja_is_not_installed_only_the_report_is_missing(bestiary, source, tmp_path, monkeypatch):
+    monkeypatch.setattr("cli.data._has_jinja", lambda: False)
+    options = ("--skip", "bald_uakari", "--datasets", tmp_path / "datasets")
+    added = bestiary("data", "add", source, "--name", "cats", *options)
+    assert added.returncode == 0
+    assert "no HTML report" in added.stderr
+    assert "report" not in bestiary("data", "show", "cats", *options[2:]).stdout
+    checked = bestiary("data", "check", source, *options[:2], "--report", tmp_path / "report.html")
+    assert checked.returncode == 2
+    assert "make install-dev" in checked.stderr
+    assert not (tmp_path / "report.html").exists()
