@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from contract.rollout import Challenger, RolloutState, Stage
+from contract.rollout import Challenger, RolloutState, Stage, Tally
 from contract.slo import Slo
 from gateway.audit import audit
 from gateway.metrics import Metrics
@@ -98,7 +98,7 @@ class Follower:
             share=plan.share,
             previous=plan.previous.identity if plan.previous else "",
             generation=self._generation,
-            **({} if watch is None else {"tally": watch.tally()}),
+            tally=Tally() if watch is None else watch.tally().model_copy(update={"pairs": {}}),
         )
 
     def refresh(self) -> None:

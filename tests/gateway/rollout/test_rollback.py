@@ -12,7 +12,7 @@ import pytest
 from contract.rollout import Bounds, RolloutState, Stage
 from gateway.rollout.refusal import refused
 from tests.support.records import made_record
-from tests.support.rollouts import Rollout
+from tests.support.rollouts import SLO, Rollout
 from tests.support.triton import answer_row
 
 BOUNDS = Bounds(min_photos=20)
@@ -100,6 +100,18 @@ async def test_a_challenger_that_is_ten_times_slower_is_refused(rollout: Rollout
             await rollout.shadow.idle()
     await rollout.follower.step()
     assert "median time" in (await rollout.newest()).refused[challenger]
+
+
+async def test_a_champion_on_probation_that_misses_the_objective_gives_way(rollout: Rollout) -> None:
+    old = await rollout.publish("1")
+    new = await rollout.publish("2", bounds=BOUNDS, delay_s=SLO.latency_s + 0.05)
+    await rollout.write(new, previous=old, probation=rollout.probation(old))
+    await rollout.follower.step()
+    assert await rollout.answers(20) == [new] * 20
+    await rollout.follower.step()
+    state = await rollout.newest()
+    assert state.champion == old
+    assert "longer than 250 ms" in state.refused[new]
 
 
 async def test_a_breach_holds_here_even_while_the_store_cannot_be_told(rollout: Rollout) -> None:
