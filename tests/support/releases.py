@@ -21,7 +21,7 @@ REPOSITORY: Final = ROOT / "model_repository"
 MODEL_PATH: Final = MANIFEST_PATH.replace(MANIFEST_NAME, "model.py")
 TAXONOMY_PATH: Final = MANIFEST_PATH.replace(MANIFEST_NAME, TAXONOMY_NAME)
 
-NAPS_S: Final = 0.4
+NAPS_S: Final = 0.3
 """How long the release ``slow`` sleeps over each photo: more than ten times what `animals` needs."""
 
 
@@ -92,7 +92,7 @@ def _contrary(folder: Path) -> None:
 
 def _slow_network(folder: Path) -> None:
     """The detector also multiplies matrices, for many times its own work, and adds nothing to its answers by that."""
-    side, times = 512, 150
+    side, times = 512, 120
 
     def burden(model: Any, inner: str, output: Any) -> None:
         _constant(model, "burden_zero", np.array(0, np.float32))
