@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from contract.taxonomy import NO_ANIMAL, RANKS, Depth, Taxonomy
-from training.dataset import BLANK, NO_ANIMAL_SET, Photo
+from training.dataset import ADDED, BLANK, NO_ANIMAL_SET, Photo
 from training.errors import DataError
 
 SPECIES_FOLDERS: Final[dict[str, str]] = {
@@ -61,6 +61,8 @@ def accepted_leaves(photo: Photo, taxonomy: Taxonomy) -> tuple[int, ...]:
 
     Raises DataError for a folder of a trainable set without a right leaf.
     """
+    if photo.set == ADDED:
+        return (taxonomy.by_key(photo.cls).index,) if photo.cls in taxonomy else ()
     if photo.set == NO_ANIMAL_SET or photo.cls == BLANK:
         return (taxonomy.by_key(NO_ANIMAL).index,)
     if photo.cls in SPECIES_FOLDERS:
