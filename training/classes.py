@@ -61,10 +61,10 @@ def accepted_leaves(photo: Photo, taxonomy: Taxonomy) -> tuple[int, ...]:
 
     Raises DataError for a folder of a trainable set without a right leaf.
     """
-    if photo.set == ADDED:
-        return (taxonomy.by_key(photo.cls).index,) if photo.cls in taxonomy else ()
     if photo.set == NO_ANIMAL_SET or photo.cls == BLANK:
         return (taxonomy.by_key(NO_ANIMAL).index,)
+    if photo.set == ADDED:
+        return (taxonomy.by_key(photo.cls).index,) if photo.cls in taxonomy else ()
     if photo.cls in SPECIES_FOLDERS:
         return tuple(leaf.index for leaf in taxonomy if leaf.ranks[-1] == SPECIES_FOLDERS[photo.cls])
     keys = LEAF_FOLDERS.get(photo.cls, (photo.cls,))

@@ -48,7 +48,9 @@ def read_base_release(repository: Path) -> BaseRelease:
     """The release in a model repository. Raises CheckpointError if it is not complete or not such a network."""
     folder = repository / ANIMALS / "1"
     if not (folder / MANIFEST_NAME).is_file():
-        raise CheckpointError(f"No release in {repository}. Point --base to a model repository, such as model_repository.")
+        raise CheckpointError(
+            f"No release in {repository}. Point --base to a model repository, such as model_repository."
+        )
     try:
         manifest = Release.model_validate_json((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
     except ValidationError as error:
