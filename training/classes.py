@@ -64,7 +64,7 @@ def accepted_leaves(photo: Photo, taxonomy: Taxonomy) -> tuple[int, ...]:
     if photo.set == NO_ANIMAL_SET or photo.cls == BLANK:
         return (taxonomy.by_key(NO_ANIMAL).index,)
     if photo.set == ADDED:
-        return (taxonomy.by_key(photo.cls).index,) if photo.cls in taxonomy else ()
+        return tuple(leaf.index for leaf in taxonomy if leaf.key == photo.cls)
     if photo.cls in SPECIES_FOLDERS:
         return tuple(leaf.index for leaf in taxonomy if leaf.ranks[-1] == SPECIES_FOLDERS[photo.cls])
     keys = LEAF_FOLDERS.get(photo.cls, (photo.cls,))

@@ -22,12 +22,12 @@ def extended(base_text: str, species: Sequence[Mapping[str, str]]) -> str:
     is there already, or whose common name is another species'.
     """
     base = parse_taxonomy(base_text)
-    names = set(base.species_names)
+    names, known = set(base.species_names), keys(base)
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
     for row in species:
         leaf, name = row["leaf"], row["common_name"]
-        if leaf in base:
+        if leaf in known:
             raise DataError(f"The base release has the leaf {leaf!r} already: give the new species another key.")
         if name in names:
             raise DataError(f"{name!r} is the common name of another species: give the leaf {leaf!r} another one.")
@@ -40,6 +40,11 @@ def extended(base_text: str, species: Sequence[Mapping[str, str]]) -> str:
     except TaxonomyError as error:
         raise DataError(f"The new species make no taxonomy. {error}") from error
     return text
+
+
+def keys(taxonomy: Taxonomy) -> frozenset[str]:
+    """Of all leaves."""
+    return frozenset(leaf.key for leaf in taxonomy)
 
 
 def relatives(leaf: Leaf, taxonomy: Taxonomy) -> list[Leaf]:
@@ -60,12 +65,12 @@ def with_new_rows(network: MobileNetV2, base: Taxonomy, taxonomy: Taxonomy) -> M
     result = MobileNetV2(count_rows(taxonomy))
     result.blocks.load_state_dict(network.blocks.state_dict())
     rows = leaf_rows(taxonomy)
-    known = network.head.out_features
+    width, known = network.head.out_features, keys(base)
     with torch.no_grad():
-        result.head.weight[:known] = network.head.weight
-        result.head.bias[:known] = network.head.bias
+        result.head.weight[:width] = network.head.weight
+        result.head.bias[:width] = network.head.bias
         for leaf in taxonomy:
-            if leaf.key == NO_ANIMAL or leaf.key in base:
+            if leaf.key == NO_ANIMAL or leaf.key in known:
                 continue
             kin = [rows[other.index] for other in relatives(leaf, base)]
             result.head.weight[rows[leaf.index]] = network.head.weight[kin].mean(dim=0) if kin else 0.0

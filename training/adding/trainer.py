@@ -90,7 +90,7 @@ def train(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, recipe.epochs * course.steps))
     scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.scales)
     learner: nn.Module = DistributedDataParallel(model) if machine.world > 1 else model
-    parts = {"model": model, "optimiser": optimiser, "schedule": schedule, "scaler": scaler}
+    parts: dict[str, Any] = {"model": model, "optimiser": optimiser, "schedule": schedule, "scaler": scaler}
     kept = _kept(state, key)
     if kept is None:
         history = History([course.examine(model.eval(), machine)])
