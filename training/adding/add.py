@@ -17,11 +17,11 @@ from training.adding.machine import Machine
 from training.adding.material import CachedCourse, Material, Shown, Tail, gather, tail_probabilities, targets
 from training.adding.recipe import AddRecipe
 from training.adding.sources import Source, added_source, old_source
-from training.adding.taxonomy import extended, with_new_rows
+from training.adding.taxonomy import extended, keys, with_new_rows
 from training.adding.trainer import STATE, EpochDone, History, train
 from training.calibrate import best_temperature
 from training.certainty import measure_certainty, on_diagram
-from training.dataset import BOXES
+from training.dataset import BOXES, NO_ANIMAL_SET, SPECIES
 from training.datasets import Dataset
 from training.errors import DataError
 from training.evaluate import Answers, Figures, Progress, measure
@@ -74,7 +74,7 @@ def make_task(
     base: BaseRelease, dataset: Dataset, old: Path | None, recipe: AddRecipe, seed: int, *, add_species: bool
 ) -> Task:
     """Read what is to be learned. Raises DataError if the two do not fit together."""
-    new = [one for one in dataset.species if one.key not in base.taxonomy]
+    new = [one for one in dataset.species if one.key not in keys(base.taxonomy)]
     if new and not add_species:
         names = ", ".join(one.key for one in new)
         raise DataError(f"{dataset.identity} has species that the base release lacks ({names}). Give --add-species.")
@@ -133,11 +133,11 @@ def tuned(
 def calibrate(task: Task, network: MobileNetV2, shown: Shown, machine: Machine) -> Calibration:
     """Temperature and thresholds on validation without lions, as ``fit`` does it.
 
-    New photos alone say nothing of the old species and of empty photos: without old ones the release's
+    New photos alone say nothing of the old species and of empty photos: without photos of both the release's
     own temperature and thresholds stay.
     """
     thresholds = task.base.manifest.thresholds
-    if not shown.rows_of(added=False):
+    if not {SPECIES, NO_ANIMAL_SET} <= {photo.set for photo in shown.photos}:
         return Calibration(
             temperature=task.base.temperature,
             sure_from=thresholds.sure_from,

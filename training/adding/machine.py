@@ -36,6 +36,10 @@ class Machine:
         precision = self.precision
         return torch.autocast(self.device.type, dtype=precision, enabled=precision is not None)
 
+    def share(self, rows: torch.Tensor) -> torch.Tensor:
+        """This process's part of a batch, INT64 [m]; a batch smaller than the processes are many is everyone's."""
+        return rows if len(rows) < self.world else rows[self.rank :: self.world]
+
     def mean(self, total: float, count: int) -> float:
         """Total over count, of all processes together."""
         sums = torch.tensor([total, count], dtype=torch.float64, device=self.device)

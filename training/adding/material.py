@@ -78,7 +78,9 @@ def gather(
 
 
 def _shown(base: BaseRelease, sources: Sequence[Source], part: str, progress: Progress) -> Shown:
-    photos, roots, cached = [], [], []
+    photos: list[Photo] = []
+    roots: list[Path] = []
+    cached: list[Cached] = []
     for source in sources:
         chosen: tuple[Photo, ...] = getattr(source, part)
         photos += chosen
@@ -152,12 +154,12 @@ class CachedCourse:
         return -(-len(self._targets.weight) // self._batch)
 
     def batches(self, epoch: int, machine: Machine) -> Iterator[Batch]:
-        """One view of every photo, shuffled; on one process."""
+        """One view of every photo, shuffled; each of several processes has its share of every batch."""
         view = self._views[epoch % len(self._views)]
         shuffle = torch.Generator().manual_seed(1_000_003 * self._seed + epoch)
         order = torch.randperm(len(self._targets.weight), generator=shuffle)
         for start in range(0, len(order), self._batch):
-            chosen = order[start : start + self._batch]
+            chosen = machine.share(order[start : start + self._batch])
             yield Batch(
                 view.trunk[chosen],
                 view.base_logits[chosen],
@@ -194,7 +196,7 @@ def examined(logits: torch.Tensor, shown: Shown, accepted: torch.Tensor, taxonom
 def tail_logits(model: nn.Module, cached: Cached, machine: Machine) -> torch.Tensor:
     """A tail's logits for cached photos: FP32 [M, rows], on the processor."""
     with torch.inference_mode():
-        pieces = [model(piece.to(machine.device)).float().cpu() for piece in cached.trunk.split(256)]
+        pieces = [model(piece.to(machine.device)).float().cpu() for piece in torch.split(cached.trunk, 256)]
     return torch.cat(pieces)
 
 

@@ -1,9 +1,8 @@
-"""``report.html``: what a person wants to know before a release is made of an addition. One file, nothing from outside."""
+"""``report.html``: what to know of an addition before it becomes a release. One file, nothing from outside."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from training.adding import plots
 from training.adding.figures import Judged, answers, by_species, confusion, forgetting_table
 from training.adding.recipe import AddRecipe
+from training.adding.taxonomy import keys
 from training.adding.trainer import History
 from training.dataset import ADDED, Photo
 from training.evaluate import Figures
@@ -76,7 +76,7 @@ def write_report(told: Told, file: Path) -> None:
         told=told,
         figures=told.figures,
         species=by_species(told.judged),
-        new_leaves=[leaf.key for leaf in told.judged.taxonomy if leaf.key not in told.judged.base_taxonomy],
+        new_leaves=[leaf.key for leaf in told.judged.taxonomy if leaf.key not in keys(told.judged.base_taxonomy)],
         forgetting=forgetting_table(told.judged),
         mistakes={"New species": new, "Old photos that were named rightly before": old},
         curve=plots.epochs(told.history),
@@ -99,11 +99,6 @@ def mistakes(told: Told, *, added: bool) -> list[Mistake]:
         Mistake(_thumbnail(told.roots[row], judged.photos[row]), judged.photos[row].cls, *said[row], before[row][0])
         for row in rows
     ]
-
-
-def worst(table: Sequence[tuple[str, int, float, float]]) -> float:
-    """The largest loss of top-1 of any folder."""
-    return max((before - after for _, _, before, after in table), default=0.0)
 
 
 def _thumbnail(root: Path, photo: Photo) -> str:

@@ -7,6 +7,7 @@ go into a SQLite file beside the output folder.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,9 +56,8 @@ class Run:
         if self._client is None:
             return
         from mlflow.entities import Metric
-        from mlflow.utils.time import get_current_time_millis
 
-        now = get_current_time_millis()
+        now = time.time_ns() // 1_000_000
         metrics = [Metric(name, value, now, step) for name, value in figures.items()]
         for start in range(0, len(metrics), 1000):  # the most that a server takes at once
             self._client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
@@ -83,7 +83,7 @@ def tracked(
             client.log_param(run_id, key, value)
     except MlflowException as error:
         raise TrackingError(
-            f"MLflow at {URI} cannot be used: {str(error).splitlines()[0]} Unset {URI} to track in files, or give --no-track."
+            f"MLflow cannot be used: {str(error).splitlines()[0]} Unset {URI} to track in files, or give --no-track."
         ) from error
     ended = "FAILED"
     try:
