@@ -10,7 +10,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils  # only inside Triton's stub process
 
-from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME, identity_of
+from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME, identity_of, suffix_of
 from contract.options import Options, OptionsError, read_options
 from contract.taxonomy import parse_taxonomy
 from contract.tensors import DECODER, PHOTO, network_file
@@ -22,7 +22,11 @@ from serving.models.replies import Blanks, Replies
 
 
 class TritonPythonModel:
-    """One release's pipeline for a whole batch at a time."""
+    """One release's pipeline for a whole batch at a time.
+
+    Served as ``animals.TAG`` it uses ``detector.TAG``, ``classifier.TAG`` and ``preprocess.TAG`` alone, so that no
+    photo is seen by the networks of two releases.
+    """
 
     def initialize(self, args: dict[str, str]) -> None:
         """Read the manifest and the taxonomy that lie beside ``model.py``."""
@@ -30,6 +34,7 @@ class TritonPythonModel:
         manifest = (folder / MANIFEST_NAME).read_text()
         release = json.loads(manifest)  # its schema was checked by export; validating it again takes 0.2 s a process
         taxonomy = parse_taxonomy((folder / TAXONOMY_NAME).read_text())
+        self._suffix = suffix_of(args["model_name"])
         self._versions: dict[str, int] = release["models"]
         self._identity = identity_of(release["name"], manifest).encode()
         thresholds: dict[str, float] = release["thresholds"]
@@ -39,7 +44,7 @@ class TritonPythonModel:
         inline = parameters.get(DECODER, {}).get("string_value", "inline") == "inline"
         decoder: Decoder = InlineDecoder() if inline else PreprocessDecoder(self._call)
         files = {
-            model: folder.parents[1] / model / str(version) / parameters[key]["string_value"]
+            model: folder.parents[1] / f"{model}{self._suffix}" / str(version) / parameters[key]["string_value"]
             for model, version in self._versions.items()
             if (key := network_file(model)) in parameters
         }
@@ -78,7 +83,7 @@ class TritonPythonModel:
 
     def _call(self, model: str, inputs: Mapping[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
         request = pb_utils.InferenceRequest(
-            model_name=model,
+            model_name=f"{model}{self._suffix}",
             model_version=self._versions[model],
             requested_output_names=list(wanted),
             inputs=[pb_utils.Tensor(name, tensor) for name, tensor in inputs.items()],

@@ -1,0 +1,112 @@
+"""The folder of data sets: the only module that reads and writes it.
+
+    datasets/
+      photos/ab/<sha256>.jpg     each photo once, whatever versions have it
+      <name>/<digest>/           one version; written whole or not at all, never changed
+        dataset.json             name, digest, seed, new species, counts
+        photos.csv               a photo a row, the fields of DatasetPhoto
+        left_out.csv             what was offered and not taken, with its reason
+        report.html              what a person reads
+
+A directory here. Blob Storage needs the same four acts: put a photo unless it is there, put a version's files with
+``dataset.json`` last, list, get.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from contract.taxonomy import RANKS
+from training.datasets.model import DIGEST_LENGTH, PARTS, Dataset, DatasetPhoto, NewSpecies, content_digest
+from training.errors import DataError
+
+FORMAT: Final = 1
+"""Of ``dataset.json`` and ``photos.csv``. Goes up when an older reader would misread them."""
+
+DATASET: Final = "dataset.json"
+PHOTOS: Final = "photos.csv"
+PHOTO_FOLDER: Final = "photos"
+
+COLUMNS: Final = (
+    "path", "sha256", "label", "part", "group", "width", "height", "boxes", "location", "sequence", "captured_at",
+    "source", "licence", "original",
+)  # fmt: skip
+"""Of ``photos.csv``. ``boxes``: JSON list of x1, y1, x2, y2 as shares of the upright photo."""
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """The version in ``datasets/<name>/<digest>/``.
+
+    Raises DataError if it is not there, is no version, was changed since it was written, or lacks photos.
+    """
+    facts = _read_facts(folder)
+    species = tuple(_species(row) for row in facts["species"])
+    try:
+        with (folder / PHOTOS).open(encoding="utf-8", newline="") as stream:
+            photos = tuple(_photo(row) for row in csv.DictReader(stream))
+    except FileNotFoundError:
+        raise DataError(f"{folder} has no {PHOTOS}: add the data set again.") from None
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise DataError(f"{folder / PHOTOS} cannot be read ({error!r}): add the data set again.") from None
+    digest = content_digest(photos, species)
+    if digest != facts["digest"]:
+        raise DataError(f"{folder} was changed after it was written; versions never change. Add the data set again.")
+    root = folder.resolve().parents[1]
+    missing = [photo for photo in photos if not (root / photo.path).is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(photos)} photos of {folder} are not in {root / PHOTO_FOLDER}, such as "
+            f"{missing[0].original or missing[0].path}: add the data set again from its source."
+        )
+    return Dataset(facts["name"], digest[:DIGEST_LENGTH], root, photos, species)
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    file = folder / DATASET
+    try:
+        facts: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        version = facts["format"]
+        assert (
+            isinstance(facts["name"], str) and isinstance(facts["digest"], str) and isinstance(facts["species"], list)
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(
+            f"{folder} is no version of a data set: it has no {DATASET}. `bestiary data list` shows those there are."
+        ) from None
+    except (ValueError, KeyError, TypeError, AssertionError):
+        raise DataError(f"{file} cannot be read: add the data set again.") from None
+    if version != FORMAT:
+        raise DataError(f"{file} has format {version}, this version of Bestiary reads {FORMAT}.")
+    return facts
+
+
+def _species(row: Mapping[str, str]) -> NewSpecies:
+    ranks = tuple(row[rank] for rank in RANKS)
+    return NewSpecies(row["leaf"], ranks, row["common_name"], row["variety"])  # type: ignore[arg-type]  # five
+
+
+def _photo(row: Mapping[str, str]) -> DatasetPhoto:
+    part = next((part for part in PARTS if part == row["part"]), None)
+    if part is None:
+        raise ValueError(f"{row['part']!r} is no part")
+    return DatasetPhoto(
+        path=row["path"],
+        sha256=row["sha256"],
+        label=row["label"],
+        part=part,
+        group=row["group"],
+        width=int(row["width"]),
+        height=int(row["height"]),
+        boxes=tuple((float(x1), float(y1), float(x2), float(y2)) for x1, y1, x2, y2 in json.loads(row["boxes"])),
+        location=row["location"],
+        sequence=row["sequence"],
+        captured_at=datetime.fromisoformat(row["captured_at"]) if row["captured_at"] else None,
+        source=row["source"],
+        licence=row["licence"],
+        original=row["original"],
+    )
