@@ -183,8 +183,8 @@ class ReleaseStatus(BaseModel):
     generation: int = Field(0, description="Of the rollout's state that is followed; 0 where a release is fixed.")
     tally: Tally = Field(
         Tally(),
-        description="What this process saw of the challenger, or of a champion on probation; without names, as the photos "
-        "are everybody's.",
+        description="What this process saw of the challenger, or of a champion on probation; without names, as the "
+        "photos are everybody's.",
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
-from contract.rollout import Stage
+from contract.rollout import Bounds, Stage
 from contract.tensors import ANIMALS
 from gateway.rollout.setup import gateway_name
 from gateway.server import Gateway
@@ -81,7 +81,10 @@ async def test_it_waits_for_the_first_release_and_answers_then(
 async def test_shadow_promote_and_roll_back_under_load_fail_no_photo(
     rollout: Rollout, http: httpx.AsyncClient, until: Until, cat: bytes
 ) -> None:
-    old, new = await rollout.publish("1"), await rollout.publish("2", row=answer_row("tiger"))
+    old, new = (
+        await rollout.publish("1"),
+        await rollout.publish("2", bounds=Bounds(max_disagreement=1), row=answer_row("tiger")),
+    )
     await rollout.write(old)
     await follows(http, until, champion=old)
     codes: list[int] = []
