@@ -29,7 +29,6 @@ from gateway.rollout.watch import CANARY, LOAD, PROBATION, Key, Pace, Watch
 from rollout.errors import RolloutError, StateConflict
 from rollout.ports import ModelStore, Versioned
 
-
 STORE_TIMEOUT_S: Final = 10.0
 """How long one step may wait for the store."""
 
