@@ -20,3 +20,9 @@ def identity_of(name: str, manifest: str) -> str:
 def suffix_of(name: str) -> str:
     """What ``animals`` appends to the names of the models beside it: ``.ab12cd34ef56``, or '' without a rollout."""
     return name.removeprefix(ANIMALS)
+
+
+def loading_mark(suffix: str) -> str:
+    """File in the model repository while the sync agent loads a release there: its models then keep out of the way of
+    the one that answers."""
+    return f".loading{suffix}"
