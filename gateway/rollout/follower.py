@@ -294,7 +294,8 @@ def _probation_stay(state: RolloutState) -> Key | None:
 def _stays(state: RolloutState) -> Iterator[Key]:
     """What a gateway may have under watch by this state."""
     if state.challenger is not None:
-        yield _challenger_stay(state.challenger)
+        stay = _challenger_stay(state.challenger)
+        yield from (stay, Key(stay.release, LOAD, stay.since))
     probation = _probation_stay(state)
     if probation is not None:
         yield probation

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from contract.answer import Answer
 from contract.options import DEFAULTS, Options
 from contract.priority import Priority
 from contract.record import Record
@@ -79,15 +80,7 @@ class Router:
             return await self._tried(watch, plan.champion, plan.previous, question)
         if watch.key.stage == CANARY and plan.challenger and falls_to(watch.key.release, caller, plan.share):
             return await self._tried(watch, plan.challenger, plan.champion, question)
-        started = self._clock.monotonic()
-        inference = await self._steady(plan, question)
-        if plan.pace is not None:
-            plan.pace.add(inference.answer, self._clock.monotonic() - started, options.tasks, priority)
-        if watch.key.stage == SHADOW and plan.challenger and inference.answer.status.answered:
-            return dataclasses.replace(
-                inference, recorded=partial(self._copy, plan, plan.challenger, watch, question, inference)
-            )
-        return inference
+        return await self._measured(plan, watch, question)
 
     async def ready(self) -> bool:
         """Whether Triton would answer with the champion."""
@@ -116,6 +109,20 @@ class Router:
                 raise
             return await self._ask(plan.previous, question, question.deadline)
 
+    async def _measured(self, plan: Plan, watch: Watch, question: _Question) -> Inference:
+        """The champion's answer, which the challenger will be measured by."""
+        if plan.pace is None:
+            return await self._steady(plan, question)
+        started = self._clock.monotonic()
+        with plan.pace.asking() as company:
+            inference = await self._steady(plan, question)
+        seconds = self._clock.monotonic() - started
+        plan.pace.add(inference.answer, seconds, question.options.tasks, question.priority, company)
+        if watch.key.stage != SHADOW or plan.challenger is None or not inference.answer.status.answered:
+            return inference
+        copy = partial(self._copy, plan.share, plan.challenger, watch, question, inference.answer, company)
+        return dataclasses.replace(inference, recorded=copy)
+
     async def _tried(self, watch: Watch, lane: Lane, other: Lane | None, question: _Question) -> Inference:
         """The answer of a release under watch; that of ``other`` if it fails, within the deadline all the same.
 
@@ -126,14 +133,15 @@ class Router:
         trial_s = left_s if other is None else max(TRIAL_SHARE * left_s, min(left_s, self._slo_s))
         inference: Inference | None = None
         try:
-            inference = await self._ask(lane, question, started + trial_s)
+            with watch.own.asking() as company:
+                inference = await self._ask(lane, question, started + trial_s)
         except (ModelFailed, ModelUnavailable, DeadlineExceeded, Overloaded) as error:
             if other is None or (isinstance(error, Overloaded) and watch.key.stage == PROBATION):
                 raise  # who carries the whole load must not pass it on to the same processors
             failure: BestiaryError = error
         if inference is not None and (inference.answer.status.answered or other is None):
             seconds = self._clock.monotonic() - started
-            watch.answered(inference.answer, seconds, question.options.tasks, question.priority)
+            watch.answered(inference.answer, seconds, question.options.tasks, question.priority, company)
             self._count(watch, "ok")
             return inference
         assert other is not None
@@ -175,10 +183,10 @@ class Router:
         return Inference(tensors, lane.read(tensors))
 
     def _copy(
-        self, plan: Plan, challenger: Lane, watch: Watch, question: _Question, inference: Inference, record: Record
+        self, share: float, lane: Lane, watch: Watch, question: _Question, answer: Answer, company: int, record: Record
     ) -> None:
-        if falls_to(watch.key.release, str(record.id), plan.share):
-            self._shadow.offer(Copy(challenger, watch, question.photo, question.options, inference.answer, record))
+        if falls_to(watch.key.release, str(record.id), share):
+            self._shadow.offer(Copy(lane, watch, question.photo, question.options, answer, company, record))
 
     def _count(self, watch: Watch, outcome: str) -> None:
         self._metrics.release_photos.labels(watch.key.release, watch.key.stage, outcome).inc()

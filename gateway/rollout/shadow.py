@@ -41,6 +41,8 @@ class Copy:
     options: Options
     answer: Answer
     """The champion's."""
+    company: int
+    """Photos that the champion had at once when it answered."""
     record: Record
 
 
@@ -82,13 +84,14 @@ class Shadow:
 
     async def _send(self, copy: Copy) -> None:
         try:
-            tensors = await self._models.infer(
-                copy.lane.model,
-                copy.photo,
-                deadline=self._clock.monotonic() + PATIENCE_S,
-                options=copy.options,
-                priority=Priority.BATCH,
-            )
+            with copy.watch.own.asking() as company:
+                tensors = await self._models.infer(
+                    copy.lane.model,
+                    copy.photo,
+                    deadline=self._clock.monotonic() + PATIENCE_S,
+                    options=copy.options,
+                    priority=Priority.BATCH,
+                )
             answer = copy.lane.read(tensors)
         except (ModelFailed, DeadlineExceeded):
             self._failed(copy)
@@ -100,7 +103,7 @@ class Shadow:
         except BestiaryError:  # no room: the challenger's queue is as short as it is
             self._count("dropped")
         else:
-            self._compare(copy, answer)
+            self._compare(copy, answer, company)
         finally:
             self._bytes -= len(copy.photo)
 
@@ -108,11 +111,11 @@ class Shadow:
         copy.watch.failed()
         self._count("failed")
 
-    def _compare(self, copy: Copy, answer: Answer) -> None:
+    def _compare(self, copy: Copy, answer: Answer, company: int) -> None:
         if not answer.status.answered:  # the champion could use the photo
             self._failed(copy)
             return
-        copy.watch.shadowed(copy.answer, answer, copy.options.tasks)
+        copy.watch.shadowed(copy.answer, answer, copy.options.tasks, (copy.company, company))
         if not is_sure(copy.answer):
             self._count("unsure")
         elif agree(copy.answer, answer):

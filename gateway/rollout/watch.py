@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -43,26 +45,44 @@ class Pace:
     """How fast one release answered lately, by task, and how many interactive photos it was too slow for.
 
     Decoding is left out: it is as long as the photo is large, and releases have different callers in a canary.
+    How many photos were on their way at once is kept beside: photos of a batch take as long as all of it.
     """
 
     def __init__(self, slo_s: float) -> None:
         self._slo_s = slo_s
         self.model_ms: dict[Task, deque[float]] = {}
         self.late: deque[bool] = deque(maxlen=4 * RECENT)
+        self.under_way = 0
+        self._company: deque[int] = deque(maxlen=RECENT)
 
-    def add(self, answer: Answer, seconds: float, task: Task, priority: Priority) -> None:
-        """One answered photo, ``seconds`` in the model server and on the way there and back."""
+    @contextmanager
+    def asking(self) -> Iterator[int]:
+        """While a photo is on its way; how many are, this one included."""
+        self.under_way += 1
+        try:
+            yield self.under_way
+        finally:
+            self.under_way -= 1
+
+    def add(self, answer: Answer, seconds: float, task: Task, priority: Priority, company: int) -> None:
+        """One answered photo, ``seconds`` in the model server and on the way there and back, with ``company``."""
         decode_ms = answer.timings_ms["decode"]
-        self.add_ms(answer.timings_ms["total"] - decode_ms, task)
+        self.add_ms(answer.timings_ms["total"] - decode_ms, task, company)
         if priority is Priority.INTERACTIVE:
             self.late.append(seconds - decode_ms / 1e3 > self._slo_s)
 
-    def add_ms(self, model_ms: float, task: Task) -> None:
+    def add_ms(self, model_ms: float, task: Task, company: int = 1) -> None:
         """One photo's time in the models alone."""
+        self._company.append(company)
         times = self.model_ms.get(task)
         if times is None:
             times = self.model_ms[task] = deque(maxlen=RECENT)
         times.append(model_ms)
+
+    @property
+    def company(self) -> float:
+        """Photos that were on their way at once, the mean."""
+        return sum(self._company) / len(self._company) if self._company else 1.0
 
     @property
     def median_ms(self) -> float | None:
@@ -90,16 +110,16 @@ class Watch:
         self.photos += 1
         self.errors += 1
 
-    def answered(self, answer: Answer, seconds: float, task: Task, priority: Priority) -> None:
+    def answered(self, answer: Answer, seconds: float, task: Task, priority: Priority, company: int) -> None:
         """The release answered a caller."""
         self.photos += 1
-        self.own.add(answer, seconds, task, priority)
+        self.own.add(answer, seconds, task, priority, company)
 
-    def shadowed(self, champion: Answer, challenger: Answer, task: Task) -> None:
-        """Both releases answered the same photo."""
+    def shadowed(self, champion: Answer, challenger: Answer, task: Task, company: tuple[int, int]) -> None:
+        """Both releases answered the same photo, each with its ``company``."""
         self.photos += 1
-        self.other.add_ms(champion.timings_ms["total"], task)
-        self.own.add_ms(challenger.timings_ms["total"], task)
+        self.other.add_ms(champion.timings_ms["total"], task, company[0])
+        self.own.add_ms(challenger.timings_ms["total"], task, company[1])
 
     def agreed(self) -> None:
         """Two answers were compared and say the same."""

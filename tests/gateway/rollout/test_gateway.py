@@ -135,15 +135,13 @@ async def test_kserve_speaks_of_animals_whatever_release_answers(
         assert [one.name for one in statistics.model_stats] == [ANIMALS]
 
 
-async def test_every_worker_follows_by_itself(rollout: Rollout, tmp_path: Path, until: Until) -> None:
+async def test_every_worker_follows_by_itself(rollout: Rollout, tmp_path: Path) -> None:
     await rollout.write(await rollout.publish("1"))
     settings = {"model_store": tmp_path / "models", "model_poll_s": 0.05, "gateway_name": "edge"}
     async with running_gateway(tmp_path / "data", rollout.triton.address, "--workers", "2", **settings):
-
-        async def both() -> bool:
-            return set(await rollout.store.reports("gateways")) == {"edge-0", "edge-1"}
-
-        await until(both)
+        async with asyncio.timeout(60):  # two processes have to start
+            while set(await rollout.store.reports("gateways")) != {"edge-0", "edge-1"}:
+                await asyncio.sleep(0.05)
     assert await rollout.store.reports("gateways") == {}
 
 
