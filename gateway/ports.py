@@ -181,7 +181,11 @@ class ReleaseStatus(BaseModel):
     share: float = Field(0.0, description="Of photos (shadow) or of callers (canary) that the challenger gets.")
     previous: str = Field("", description="Identity of the champion before.")
     generation: int = Field(0, description="Of the rollout's state that is followed; 0 where a release is fixed.")
-    tally: Tally = Field(Tally(), description="What was seen of the challenger, or of a champion on probation, here.")
+    tally: Tally = Field(
+        Tally(),
+        description="What this process saw of the challenger, or of a champion on probation; without names, as the "
+        "photos are everybody's.",
+    )
 
 
 class Releases(Protocol):

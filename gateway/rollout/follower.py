@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from contract.rollout import Challenger, RolloutState, Stage
+from contract.rollout import Challenger, RolloutState, Stage, Tally
 from contract.slo import Slo
 from gateway.audit import audit
 from gateway.metrics import Metrics
@@ -21,13 +21,13 @@ from gateway.ports import Clock, ReleaseStatus, TensorServer
 from gateway.rollout.judge import Breach, judge
 from gateway.rollout.lane import Lane, stored_lane
 from gateway.rollout.plan import Plan
-from gateway.rollout.refusal import refused
 from gateway.rollout.replicas import live_replicas, loaded_by_all
 from gateway.rollout.reporter import Reporter
 from gateway.rollout.router import Router
 from gateway.rollout.watch import CANARY, LOAD, PROBATION, Key, Pace, Watch
 from rollout.errors import RolloutError, StateConflict
 from rollout.ports import ModelStore, Versioned
+from rollout.transitions import refused
 
 STORE_TIMEOUT_S: Final = 10.0
 """How long one step may wait for the store."""
@@ -98,7 +98,7 @@ class Follower:
             share=plan.share,
             previous=plan.previous.identity if plan.previous else "",
             generation=self._generation,
-            **({} if watch is None else {"tally": watch.tally()}),
+            tally=Tally() if watch is None else watch.tally().model_copy(update={"pairs": {}}),
         )
 
     def refresh(self) -> None:
@@ -257,7 +257,7 @@ class Follower:
         self._condemned = {key: breach for key, breach in self._condemned.items() if key in stays}
         for key, breach in self._condemned.items():
             by = f"gateway {self._name}"
-            state = refused(state, key.release, by=by, reason=f"in {key.stage}, {breach.reason}", at=self._clock.now())
+            state = refused(state, key.release, by=by, reason=f"In {key.stage}, {breach.reason}.", at=self._clock.now())
             try:
                 version = await self._store.write_state(state, read.version)
             except StateConflict:

@@ -7,7 +7,7 @@ from typing import Final
 from contract.rollout import GatewayReport
 from gateway.ports import Clock
 from gateway.rollout.plan import Plan
-from gateway.rollout.watch import LOAD
+from gateway.rollout.watch import LOAD, Watch
 from rollout.ports import ModelStore
 
 REPORT_EVERY_S: Final = 2.0
@@ -24,6 +24,7 @@ class Reporter:
         self._store = store
         self._name = name
         self._clock = clock
+        self._watch: Watch | None = None
         self._last: GatewayReport | None = None
         self._last_at = 0.0
 
@@ -47,8 +48,10 @@ class Reporter:
 
     def _made(self, generation: int, plan: Plan | None) -> GatewayReport:
         at = self._clock.now().isoformat(timespec="milliseconds")
-        watch = plan.watch if plan is not None else None
-        if watch is None or watch.key.stage == LOAD:
+        if plan is not None and plan.watch is not None and plan.watch.key.stage != LOAD:
+            self._watch = plan.watch
+        watch = self._watch  # of a stay that is over, too: who was refused for it is looked at afterwards
+        if watch is None:
             return GatewayReport(gateway=self._name, at=at, generation=generation, release="", stage="")
         return GatewayReport(
             gateway=self._name,

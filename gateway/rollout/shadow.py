@@ -69,12 +69,16 @@ class Shadow:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
+    async def idle(self) -> None:
+        """Return once nothing is on its way."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
     async def close(self) -> None:
         """Drop what is on its way."""
         for task in self._under_way:
             task.cancel()
-        if self._under_way:
-            await asyncio.wait(self._under_way)
+        await self.idle()
 
     async def _send(self, copy: Copy) -> None:
         try:

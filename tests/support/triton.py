@@ -89,6 +89,12 @@ class FakeTriton(GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonc
     async def ModelReady(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         return pb.ModelReadyResponse(ready=request.name in self.models)
 
+    async def ModelConfig(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        return pb.ModelConfigResponse(config={"name": request.name, "max_batch_size": 32})
+
+    async def ModelStatistics(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        return pb.ModelStatisticsResponse(model_stats=[{"name": request.name, "version": "1"}])
+
     async def ModelInfer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         self.asked += 1
         self.working.set()

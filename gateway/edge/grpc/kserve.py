@@ -65,15 +65,20 @@ class KServeGrpc(GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonc
 
     @unary
     async def ModelConfig(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
-        """Triton's own configuration of ``animals``."""
+        """Triton's own configuration of ``animals``, whatever the release's model is called there."""
         kserve.check_model(request.name, request.version)
-        return await self._model.config()
+        answer = await self._model.config()
+        answer.config.name = ANIMALS
+        return answer
 
     @unary
     async def ModelStatistics(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
-        """Triton's own statistics of ``animals``."""
+        """Triton's own statistics of ``animals``: of the release that answers."""
         kserve.check_model(request.name or ANIMALS, request.version)
-        return await self._model.statistics()
+        answer = await self._model.statistics()
+        for statistics in answer.model_stats:
+            statistics.name = ANIMALS
+        return answer
 
     @unary
     async def ModelInfer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
