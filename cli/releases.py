@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import inspect
 import json
 import sys
 import tempfile
@@ -51,13 +52,17 @@ Again = Annotated[bool, typer.Option("--again", help="Also if it was refused bef
 Reason = Annotated[str, typer.Option(help="For the history.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
-_CODES: Final = """Exit codes: 0 done, 1 not allowed as things are, 2 wrong usage, 3 the release is broken or was
-refused, 4 the model store cannot be reached"""
+_CODES: Final = """Exit codes:
+0 done
+1 not allowed as things are
+2 wrong usage
+3 the release is broken or was refused
+4 the model store cannot be reached"""
 
 
 def _documented(command: Callable[..., None]) -> Callable[..., None]:
     """The exit codes, which are the same for all, under the command's own help."""
-    command.__doc__ = f"{command.__doc__}\n\n    {_CODES}\n    "
+    command.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\n{_CODES}"
     return command
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import typer
 
 from cli.render import print_table, printable
-from contract.rollout import Event, GatewayReport, RolloutState, Stage
+from contract.rollout import Disagreement, Event, GatewayReport, RolloutState, Stage
 from rollout.operator import Overview
 
 EVENTS = 10
@@ -70,7 +70,7 @@ def _ms(value: float | None) -> str:
 def _print_disagreements(reports: Iterable[GatewayReport]) -> None:
     """What the champion and the challenger called the same photos, most frequent first, with some of the photos."""
     pairs: Counter[tuple[str, str]] = Counter()
-    examples = []
+    examples: list[Disagreement] = []
     for report in reports:
         for champion, row in report.tally.pairs.items():
             for challenger, photos in row.items():
