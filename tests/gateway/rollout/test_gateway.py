@@ -140,7 +140,7 @@ async def test_every_worker_follows_by_itself(rollout: Rollout, tmp_path: Path) 
     settings = {"model_store": tmp_path / "models", "model_poll_s": 0.05, "gateway_name": "edge"}
     async with running_gateway(tmp_path / "data", rollout.triton.address, "--workers", "2", **settings):
         async with asyncio.timeout(60):  # two processes have to start
-            while set(await rollout.store.reports("gateways")) != {"edge-0", "edge-1"}:
+            while set(await rollout.store.reports("gateways")) != {"edge-0", "edge-1"}:  # noqa: ASYNC110  # other processes
                 await asyncio.sleep(0.05)
     assert await rollout.store.reports("gateways") == {}
 
