@@ -63,7 +63,7 @@ class Follower:
         self._condemned: dict[Key, Breach] = {}
         self._generation = 0
         self._trouble = "the model store was not read yet"
-        self._said = ""
+        self._said: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -118,7 +118,7 @@ class Follower:
             self._read = await self._withdrawn(read)
             await self._put_in_force(self._read.state)
             await self._reporter.report(self._generation, self._router.plan)
-        self._said = ""
+        self._said.pop("store", None)
 
     async def _follow(self) -> None:
         while True:
@@ -130,7 +130,7 @@ class Follower:
         try:
             await self.step()
         except (RolloutError, TimeoutError) as error:
-            self._say(f"the model store cannot be used: {error or 'it does not answer'}")
+            self._say("store", f"the model store cannot be used: {error or 'it does not answer'}")
             if self._read is None:
                 self._trouble = "the model store cannot be used: see the gateway's log"
         except Exception:
@@ -143,7 +143,8 @@ class Follower:
         champion = self._lanes.get(champion_id)
         if champion is None or not await self._may_answer(champion, before):
             if before is None:
-                self._trouble = f"release {champion_id} is not loaded by every model server yet"
+                loaded = "cannot be read: see the gateway's log" if champion is None else "is not loaded everywhere yet"
+                self._trouble = f"release {champion_id} {loaded}"
                 return
             champion = before.champion
         plan = await self._plan(state, champion, before)
@@ -167,7 +168,7 @@ class Follower:
                 try:
                     self._lanes[identity] = await stored_lane(self._store, identity)
                 except RolloutError as error:
-                    self._say(f"release {identity} cannot be read: {error}")
+                    self._say(identity, f"release {identity} cannot be read: {error}")
 
     def _champion_of(self, state: RolloutState) -> str:
         """Who has to answer; a champion on probation that broke its bounds does not, whether the store knows or not."""
@@ -276,11 +277,11 @@ class Follower:
             if lane is not None:
                 self._metrics.release.labels(lane.identity, role).set(1)
 
-    def _say(self, trouble: str) -> None:
+    def _say(self, what: str, trouble: str) -> None:
         """Once, not with every step."""
-        if trouble != self._said:
+        if trouble != self._said.get(what):
             log.warning("%s", trouble)
-            self._said = trouble
+            self._said[what] = trouble
 
 
 def _challenger_stay(challenger: Challenger) -> Key:

@@ -30,7 +30,7 @@ TRIAL_SHARE: Final = 0.5
 """Of a photo's time, what a release under watch gets; the rest is for the one that answers in its stead."""
 
 HANGS: Final = 4.0
-"""A release that lets so many times the objective's latency pass is to blame, not the caller's short deadline."""
+"""A release that lets so many times the objective's latency pass hangs; interactive photos are waited for no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Router:
         """
         started = self._clock.monotonic()
         left_s = question.deadline - started
-        trial_s = left_s if other is None else max(TRIAL_SHARE * left_s, min(left_s, self._slo_s))
+        trial_s = left_s if other is None else self._trial_s(left_s, question.priority)
         inference: Inference | None = None
         try:
             with watch.own.asking() as company:
@@ -147,11 +147,12 @@ class Router:
         assert other is not None
         if inference is not None:
             return await self._second_opinion(watch, inference, other, question)
+        again = self._clock.monotonic()
         try:
             instead = await self._ask(other, question, question.deadline)
         except BestiaryError:
             raise failure from failure.__cause__
-        if self._is_to_blame(failure, trial_s):
+        if self._is_to_blame(failure, trial_s, self._clock.monotonic() - again):
             watch.failed()
             self._count(watch, "error")
         else:
@@ -171,9 +172,18 @@ class Router:
         self._count(watch, "error")
         return instead
 
-    def _is_to_blame(self, error: BestiaryError, trial_s: float) -> bool:
+    def _trial_s(self, left_s: float, priority: Priority) -> float:
+        """How long a release under watch may take while there is another one, seconds."""
+        trial_s = TRIAL_SHARE * left_s
+        if priority is Priority.INTERACTIVE:  # photos that hang take the places of others
+            trial_s = min(trial_s, HANGS * self._slo_s)
+        return max(trial_s, min(left_s, self._slo_s))
+
+    def _is_to_blame(self, error: BestiaryError, trial_s: float, other_s: float) -> bool:
+        """Too slow is only who had time, while the other was quick: neither a short deadline nor a machine that stood
+        still are its fault."""
         if isinstance(error, DeadlineExceeded):
-            return trial_s >= HANGS * self._slo_s
+            return trial_s >= HANGS * self._slo_s > HANGS * other_s
         return isinstance(error, ModelFailed) or (isinstance(error, ModelUnavailable) and error.cause == "died")
 
     async def _ask(self, lane: Lane, question: _Question, deadline: float) -> Inference:

@@ -130,6 +130,14 @@ async def test_where_the_champion_is_not_loaded_the_one_before_answers(rollout: 
         await rollout.ask()
 
 
+async def test_a_release_that_cannot_be_read_is_said_once(rollout: Rollout, caplog: pytest.LogCaptureFixture) -> None:
+    await rollout.write("1@0123456789ab")
+    for _ in range(3):
+        await rollout.follower.step()
+    assert "cannot be read" in rollout.follower.check()
+    assert len([record for record in caplog.records if "1@0123456789ab" in record.message]) == 1
+
+
 async def test_what_is_going_on_can_be_read(rollout: Rollout) -> None:
     old, new = await rollout.publish("1"), await rollout.publish("2")
     assert rollout.follower.status().champion == ""

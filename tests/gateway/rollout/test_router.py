@@ -15,7 +15,7 @@ from contract.rollout import Stage, Tally, model_name
 from contract.tensors import ANIMALS, SPECIES_IDS, TAXON_SCORE
 from gateway.errors import DeadlineExceeded, ModelFailed, Overloaded
 from gateway.rollout.plan import falls_to
-from tests.support.rollouts import Rollout
+from tests.support.rollouts import SLO, Rollout
 from tests.support.triton import answer_row
 
 NAN = struct.pack("<f", float("nan"))
@@ -103,6 +103,14 @@ async def test_a_challenger_that_hangs_leaves_the_champion_time_to_answer(rollou
     assert (await rollout.ask(timeout_s=4.0)).answer.release == champion
     assert time.monotonic() - started < 4
     assert tally(rollout).errors == 1
+
+
+async def test_a_model_server_that_stands_still_is_not_the_challengers_fault(rollout: Rollout) -> None:
+    champion, challenger = await canary(rollout)
+    rollout.model(challenger).delay_s = 60
+    rollout.model(champion).delay_s = 2 * SLO.latency_s
+    assert (await rollout.ask(timeout_s=4.0)).answer.release == champion
+    assert tally(rollout).errors == 0
 
 
 async def test_a_deadline_that_is_too_short_for_both_is_nobodys_fault(rollout: Rollout) -> None:
