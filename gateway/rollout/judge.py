@@ -77,13 +77,12 @@ def _slowdown(watch: Watch, bounds: Bounds) -> Breach | None:
 
 
 def _late(watch: Watch, slo: Slo, bounds: Bounds) -> Breach | None:
-    """More photos later than the objective than it allows, and than the other release had."""
+    """More photos later than the objective than it allows, and than the other release had: where nothing is known of
+    the other, nobody can say that it is not the machine."""
     if watch.key.stage not in (CANARY, PROBATION) or len(watch.own.late) < bounds.min_photos:
         return None
     late, count = sum(watch.own.late), len(watch.own.late)
-    allowed = 1 - slo.latency_share
-    if len(watch.other.late) >= bounds.min_photos:
-        allowed = max(allowed, at_most(sum(watch.other.late), len(watch.other.late)))
+    allowed = max(1 - slo.latency_share, at_most(sum(watch.other.late), len(watch.other.late)))
     if at_least(late, count) <= allowed:
         return None
     return Breach(

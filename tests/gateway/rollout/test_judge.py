@@ -73,7 +73,13 @@ def test_releases_with_other_tasks_are_not_compared() -> None:
 
 @pytest.mark.parametrize(
     ("own", "other", "broken"),
-    [((12, 60), (0, 0), True), ((2, 60), (0, 0), False), ((12, 60), (40, 200), False), ((40, 60), (10, 200), True)],
+    [
+        ((60, 60), (0, 0), False),
+        ((20, 60), (0, 200), True),
+        ((2, 60), (0, 200), False),
+        ((12, 60), (40, 200), False),
+        ((40, 60), (10, 200), True),
+    ],
 )
 def test_lateness_beyond_the_objective_and_beyond_the_other_release(
     own: tuple[int, int], other: tuple[int, int], *, broken: bool

@@ -108,6 +108,10 @@ async def test_a_challenger_that_is_ten_times_slower_is_refused(rollout: Rollout
 async def test_a_champion_on_probation_that_misses_the_objective_gives_way(rollout: Rollout) -> None:
     old = await rollout.publish("1")
     new = await rollout.publish("2", bounds=BOUNDS, delay_s=SLO.latency_s + 0.05)
+    await rollout.write(old, challenger=rollout.challenger(new, Stage.LOAD))
+    await rollout.follower.step()
+    for _ in range(20):
+        assert await rollout.answers(3) == [old] * 3
     await rollout.write(new, previous=old, probation=rollout.probation(old))
     await rollout.follower.step()
     assert await rollout.answers(20) == [new] * 20
