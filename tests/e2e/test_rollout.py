@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from cli.__main__ import app
 from rollout.store import open_model_store
 from tests.support.releases import make_release
-from tests.support.stack import ROOT, Stack, running_stack
+from tests.support.stack import Stack, running_stack
 
 PAUSE_S = 0.05
 """Between a caller's photos: a light load."""
@@ -79,9 +80,8 @@ def called(stack: Stack, photo: bytes) -> Iterator[Callers]:
 
 def releases(stack: Stack, *arguments: str) -> tuple[int, Any, str]:
     """``bestiary releases ...``: exit code, what it said as JSON, what it complained about."""
-    command = [sys.executable, "-m", "cli", "releases", *arguments, "--store", str(stack.data / "models"), "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
+    done = CliRunner().invoke(app, ["releases", *arguments, "--store", str(stack.data / "models"), "--json"])
+    return done.exit_code, json.loads(done.stdout) if done.stdout else None, done.stderr
 
 
 def until(true: Callable[[], bool], limit_s: float = 60) -> None:
@@ -103,14 +103,14 @@ def tallied(stack: Stack, release: str, photos: int) -> bool:
     return any(one["release"] == release and one["tally"]["photos"] >= photos for one in seen["gateways"])
 
 
-async def test_a_release_is_shadowed_promoted_and_rolled_back_without_a_lost_photo(
+def test_a_release_is_shadowed_promoted_and_rolled_back_without_a_lost_photo(
     rollout_stack: Stack, cat: bytes, tmp_path: Path
 ) -> None:
     stack = rollout_stack
     _, before, _ = releases(stack, "status")
     first = before["state"]["champion"]
     second = make_release(tmp_path / "second", "second")
-    await open_model_store(stack.data / "models").put(tmp_path / "second")
+    asyncio.run(open_model_store(stack.data / "models").put(tmp_path / "second"))
     with called(stack, cat) as callers:
         code, state, complaint = releases(stack, "shadow", "second")
         assert code == 0, complaint
@@ -137,7 +137,7 @@ async def test_a_release_is_shadowed_promoted_and_rolled_back_without_a_lost_pho
 
 
 @pytest.mark.parametrize("spoil", ["exits at load", "fails every request"])
-async def test_a_broken_release_is_refused_and_the_champion_answers(
+def test_a_broken_release_is_refused_and_the_champion_answers(
     rollout_stack: Stack, cat: bytes, tmp_path: Path, spoil: str
 ) -> None:
     """One that got past the gates, or was never shown to them."""
@@ -146,7 +146,7 @@ async def test_a_broken_release_is_refused_and_the_champion_answers(
     champion = before["state"]["champion"]
     restarts = json.loads((stack.data / "run" / "triton.json").read_text())["restarts"]
     broken = make_release(tmp_path / "broken", "broken", spoil)
-    await open_model_store(stack.data / "models").put(tmp_path / "broken")
+    asyncio.run(open_model_store(stack.data / "models").put(tmp_path / "broken"))
     with called(stack, cat) as callers:
         code, _, complaint = releases(stack, "canary", broken)
         assert (code, "was refused" in complaint) == (3, True), complaint
