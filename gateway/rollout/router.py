@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from contract.answer import Answer
 from contract.options import DEFAULTS, Options
@@ -33,8 +32,7 @@ HANGS: Final = 4.0
 """A release that lets so many times the objective's latency pass hangs; interactive photos are waited for no longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+class _Question(NamedTuple):
     photo: bytes
     deadline: float
     options: Options
