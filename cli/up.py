@@ -187,6 +187,7 @@ class Stack:
             "BESTIARY_HTTP_PORT": str(self._http_port),
             "BESTIARY_GRPC_PORT": str(self._grpc_port),
             "BESTIARY_TRITON_ADDRESS": f"{self._triton.host}:{self._triton.grpc_port}",
+            "BESTIARY_TRITON_HTTP_ADDRESS": f"{self._triton.host}:{self._triton.http_port}",
             "BESTIARY_TRITON_STATUS_FILE": str(self._status_file),
             "BESTIARY_RELEASE_DIR": str(self._triton.repository / "animals" / "1"),
             "BESTIARY_DATA_DIR": str(self._data / "data"),

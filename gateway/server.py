@@ -54,6 +54,7 @@ from gateway.storage.journal import FileJournal
 from gateway.storage.siblings import SiblingJournals, journal_directory
 from gateway.tls import grpc_credentials, http_context, keep_current
 from gateway.triton.client import TritonClient
+from gateway.triton.http import TritonHttp
 from gateway.worker_metrics import WorkerMetrics
 from imaging.header import read_header
 
@@ -103,7 +104,8 @@ class Gateway:
         self._tls = tls_files(settings)
         self._guard = make_guard(settings, self._clock)
         open_audit_log(settings.audit_file)
-        self._triton = TritonClient(settings.triton_address)
+        by_http = TritonHttp(settings.triton_http_address) if settings.triton_http_address else None
+        self._triton = TritonClient(settings.triton_address, by_http)
         self._models = Models(settings, self._triton, self._clock, self._metrics, lambda: self._admission.waiting > 0)
         journal_dir = journal_directory(settings.data_dir, settings.worker)
         self._journal = await FileJournal.open(journal_dir, self._clock, max_bytes=settings.journal_max_bytes)

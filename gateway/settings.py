@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     triton_address: str = "127.0.0.1:8001"
     """gRPC address of Triton."""
 
+    triton_http_address: str = ""
+    """HTTP address of the same Triton, ``host:port``: photos are sent there, which costs less. Empty: by gRPC."""
+
     triton_status_file: Path | None = None
     """Where the supervisor of a local Triton says what it is doing; readiness repeats it."""
 

@@ -1,4 +1,4 @@
-"""The ``animals`` models on a Triton reached by gRPC (KServe v2)."""
+"""The ``animals`` models on a Triton reached by gRPC (KServe v2), photos by HTTP if that is asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 from contract.options import Options, Task
 from contract.priority import PRIORITY, Priority
 from contract.tensors import ANIMALS_OUTPUTS, BOX_OUTPUTS, PHOTO
-from gateway.errors import BestiaryError, DeadlineExceeded, ModelFailed, ModelUnavailable, Overloaded
+from gateway.errors import BestiaryError, DeadlineExceeded
+from gateway.triton.faults import fault_of
+from gateway.triton.http import TritonHttp
 
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", 16 << 20),
@@ -38,7 +40,9 @@ _OUTPUTS_OF_SPECIES: Final = tuple(output for output in _OUTPUTS if output.name 
 class TritonClient:
     """One channel to one Triton: a ``gateway.ports.TensorServer``. Create it inside the event loop that uses it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, http: TritonHttp | None = None) -> None:
+        """``http``: where photos are sent instead, if that is to be the way; the rest is asked here."""
+        self._http = http
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = GRPCInferenceServiceStub(self._channel)
 
@@ -47,6 +51,8 @@ class TritonClient:
     ) -> Mapping[str, bytes]:
         """See ``gateway.ports.TensorServer``. The time left also goes to Triton as the request's queue
         timeout, so that what cannot be in time is dropped there instead of computed."""
+        if self._http is not None:
+            return await self._http.infer(model, photo, deadline=deadline, options=options, priority=priority)
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise DeadlineExceeded("There was no time left to ask the model: allow more time.")
@@ -90,6 +96,8 @@ class TritonClient:
 
     async def close(self) -> None:
         """Close the channel; calls in flight are cancelled."""
+        if self._http is not None:
+            await self._http.close()
         await self._channel.close()
 
 
@@ -98,39 +106,5 @@ def _row(response: Any) -> dict[str, bytes]:
 
 
 def translate(error: grpc.aio.AioRpcError) -> BestiaryError:
-    """A failed call to Triton as one of our errors. Triton's texts are for the log, never for the caller.
-
-    Triton says UNAVAILABLE both for a full queue and for a request whose queue timeout ran out; the
-    two are told apart by their texts (core/src/scheduler_utils.cc of 24.10).
-    """
-    code, text = error.code(), error.details() or ""
-    if code is grpc.StatusCode.UNAVAILABLE and "maximum queue size" in text:
-        return Overloaded("The model's queue is full: try again in a moment.", retry_after_s=0.5)
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED or "timeout expired" in text.lower():
-        return DeadlineExceeded(
-            "The model had no time to answer within the deadline: allow more time or send fewer at once."
-        )
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return Overloaded("The model server is out of room: try again in a moment.", retry_after_s=0.5)
-    return _unavailable(code, text) or ModelFailed(
-        "The model failed on this photo: tell the operator; the gateway's log has the reason."
-    )
-
-
-def _unavailable(code: grpc.StatusCode, text: str) -> ModelUnavailable | None:
-    """The model or its server is not there; None if that is not what is said."""
-    if code is grpc.StatusCode.NOT_FOUND or "unknown model" in text:
-        return ModelUnavailable(
-            "The model server has not loaded the model yet: try again in a few seconds.",
-            retry_after_s=2.0,
-            cause="missing",
-        )
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-        return ModelUnavailable(
-            "The model server is away and is being restarted: try again in a few seconds.", retry_after_s=2.0
-        )
-    if "is not healthy" in text or "Failed to process the request" in text:
-        return ModelUnavailable(
-            "A model process died and is being restarted: try again.", retry_after_s=1.0, cause="died"
-        )
-    return None
+    """A failed call to Triton as one of our errors."""
+    return fault_of(error.code(), error.details() or "")
