@@ -19,7 +19,7 @@ from export.photos import Sample, chosen, decoded
 from export.quantize import quantise
 from export.quantized_graph import write_quantised
 from export.taxa import TaxonAgreement, agreement_by_taxon, check_taxa
-from export.tensorrt import plan_predictor
+from export.tensorrt import check_installed, plan_predictor
 from imaging.decode import Pixels
 from postprocess.species import SpeciesSums
 from training.evaluate import Figures, Predict, Probabilities, Progress
@@ -62,8 +62,8 @@ def write_forms(
     classifier, taxonomy = extension.classifier, extension.taxonomy
     files = {FLOAT32: fresh / ONNX_PATH, INT8: fresh / INT8_PATH}
     files[FLOAT32].parent.mkdir(parents=True, exist_ok=True)
-    progress("export: float32", 0, 1)
-    write_onnx(classifier, files[FLOAT32], len(taxonomy))
+    if tensorrt:
+        check_installed()
     fitted = [pixels for _, pixels in decoded(chosen([one for one in samples if one.fitted], FITTED))]
     others = list(decoded(chosen([one for one in samples if not one.fitted], COMPARED)))
     if min(len(fitted), len(others)) < LEAST:
@@ -71,6 +71,8 @@ def write_forms(
             f"Only {len(fitted)} photos to fit the 8-bit form to and {len(others)} to compare it on could be decoded;"
             f" {LEAST} of each are needed. Give more with --photos."
         )
+    progress("export: float32", 0, 1)
+    write_onnx(classifier, files[FLOAT32], len(taxonomy))
     progress("export: 8 bits", 0, 1)
     write_quantised(classifier, quantise(classifier.network, np.stack(fitted)), taxonomy, files[INT8])
     pixels = [one for _, one in others]

@@ -16,18 +16,23 @@ from export.errors import TensorRTError
 from imaging.decode import Pixels
 
 
-def build_plan(onnx_file: Path, plan_file: Path, pictures: TensorSpec) -> None:
-    """Build an FP16 engine of a network that takes ``pictures`` in batches of 1 to ``MAX_BATCH``, fastest at
-    ``OPT_BATCH``, for this GPU.
-
-    Raises TensorRTError if TensorRT or polygraphy is not installed or the ONNX file is not there.
-    """
+def check_installed() -> None:
+    """Raises TensorRTError if TensorRT or polygraphy is not installed."""
     for package in ("tensorrt", "polygraphy"):
         if importlib.util.find_spec(package) is None:
             raise TensorRTError(
                 f"The package {package} is not installed. Build the plan in NVIDIA's TensorRT or Triton image,"
                 " on a GPU of the kind that will serve it."
             )
+
+
+def build_plan(onnx_file: Path, plan_file: Path, pictures: TensorSpec) -> None:
+    """Build an FP16 engine of a network that takes ``pictures`` in batches of 1 to ``MAX_BATCH``, fastest at
+    ``OPT_BATCH``, for this GPU.
+
+    Raises TensorRTError if TensorRT or polygraphy is not installed or the ONNX file is not there.
+    """
+    check_installed()
     if not onnx_file.is_file():
         raise TensorRTError(f"No network at {onnx_file}. Build a release first with `python -m export build`.")
     import onnx

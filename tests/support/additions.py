@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from contract.taxonomy import parse_taxonomy
 from training.adding.base_release import read_base_release
 from training.adding.taxonomy import extended, with_new_rows
 from training.fit import CHECKPOINT, EVALUATION, Evaluation
@@ -26,19 +26,14 @@ MONKEYS: tuple[Mapping[str, str], ...] = (
 )  # fmt: skip
 
 
-def make_addition(
-    folder: Path, base: Path, species: Sequence[Mapping[str, str]] = MONKEYS, **changes: Any
-) -> tuple[Path, str]:
+def make_addition(folder: Path, base: Path, species: Sequence[Mapping[str, str]] = MONKEYS) -> tuple[Path, str]:
     """``checkpoint.pt`` and ``evaluation.json`` in ``folder``; the checkpoint and the text of its taxonomy.
 
-    New rows stand in for their relatives a little below them. ``changes`` replace keys of the checkpoint; None takes
-    one out.
+    New rows say what their relatives' rows say, a little more quietly.
     """
     release = read_base_release(base)
     text = extended(release.taxonomy_text, species)
-    from contract.taxonomy import parse_taxonomy
-
-    network = halved(with_new_rows(release.network, release.taxonomy, parse_taxonomy(text)))
+    network = with_new_rows(release.network, release.taxonomy, parse_taxonomy(text))
     with torch.no_grad():
         network.head.bias[-len(species) :] -= 1
     network = halved(network)
@@ -52,7 +47,7 @@ def make_addition(
         "dataset": "monkeys@0123456789ab",
     }
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save({key: value for key, value in (saved | changes).items() if value is not None}, folder / CHECKPOINT)
+    torch.save(saved, folder / CHECKPOINT)
     (folder / EVALUATION).write_text(_evaluation(release.temperature).to_json())
     return folder / CHECKPOINT, text
 
