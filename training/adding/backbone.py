@@ -6,6 +6,7 @@ every view is distilled into it, so that it knows the old species too, whatever 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -113,10 +114,10 @@ def load_backbone(name: str, rows: int) -> Backbone:
     """
     from transformers import AutoModelForImageClassification
     from transformers.image_processing_base import ImageProcessingMixin
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
-    logging.set_verbosity(logging.ERROR)  # it would list every weight of the head that is not the old one's
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity(logging.ERROR)  # it would list every weight of the head that is not the old one's
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = AutoModelForImageClassification.from_pretrained(name, num_labels=rows, ignore_mismatched_sizes=True)
     except (OSError, ValueError) as error:
