@@ -71,9 +71,20 @@ def dataset(colours: Path) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def release() -> BaseRelease:
-    """The release of this checkout."""
-    return read_base_release(ROOT / "model_repository")
+def repository() -> Path:
+    """The model repository of this checkout."""
+    return ROOT / "model_repository"
+
+
+@pytest.fixture(scope="session")
+def release(repository: Path) -> BaseRelease:
+    return read_base_release(repository)
+
+
+@pytest.fixture(scope="session")
+def recipe() -> AddRecipe:
+    """Quick."""
+    return RECIPE
 
 
 @pytest.fixture(scope="session")
