@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 FAILED: Final = 1
 _RECIPE: Final = "Recipe"
 
-Data = Annotated[Path | None, typer.Option(metavar="DATASET", help="A version of a data set: datasets/NAME/DIGEST.")]
+Data = Annotated[
+    str, typer.Option(metavar="DATASET", help="NAME or NAME@DIGEST as `bestiary data list` shows them, or a folder.")
+]
+Datasets = Annotated[Path, typer.Option(envvar="BESTIARY_DATASETS", metavar="FOLDER", help="The folder of data sets.")]
 Base = Annotated[Path, typer.Option(help="The release to teach: a model repository.")]
 Old = Annotated[
     Path | None,
@@ -34,12 +37,13 @@ Old = Annotated[
 
 def add_species(
     context: typer.Context,
-    data: Data = None,
+    data: Data = "",
     add_species: Annotated[
         bool, typer.Option("--add-species", help="Species that the base release lacks become leaves of their own.")
     ] = False,
     base: Base = Path("model_repository"),
     old: Old = None,
+    datasets: Datasets = Path("datasets"),
     out: Annotated[Path, typer.Option(help="Folder for checkpoint.pt, evaluation.json and report.html.")] = Path(
         "build/added"
     ),
@@ -72,7 +76,7 @@ def add_species(
     stopped, after its last whole epoch. Runs are tracked with MLflow: in a file beside the output folder, or
     where MLFLOW_TRACKING_URI says. On several GPUs: torchrun --nproc-per-node N -m training --data ...
 
-    Example: bestiary train --data datasets/monkeys/3f2a9c0d1e5b --add-species --old ../shared/data
+    Example: bestiary train --data monkeys --add-species --old ../shared/data
 
     Exit codes:
     0 trained and measured
@@ -81,7 +85,7 @@ def add_species(
     """
     if context.invoked_subcommand is not None:
         return
-    if data is None:
+    if not data:
         typer.echo(context.get_help())
         raise typer.Exit(0 if len(sys.argv) <= 1 else 2)
     if importlib.util.find_spec("torch") is None:
@@ -99,7 +103,7 @@ def add_species(
         old_per_class=old_per_class,
         views=views,
     )
-    order = Order(data, base, old, out, backbone, search, seed, add_species, track)
+    order = Order(data, datasets, base, old, out, backbone, search, seed, add_species, track)
     with _bars() as tell:
         try:
             figures = run(order, recipe, tell)

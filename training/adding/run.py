@@ -12,7 +12,8 @@ from training.adding.recipe import AddRecipe
 from training.adding.report import REPORT, write_report
 from training.adding.tracking import tracked
 from training.adding.trainer import EpochDone
-from training.datasets import read_dataset
+from training.datasets import Dataset, read_dataset
+from training.datasets.store import find_version
 from training.errors import DataError
 from training.evaluate import Figures, Progress
 from training.fit import CHECKPOINT, EVALUATION
@@ -22,7 +23,8 @@ from training.fit import CHECKPOINT, EVALUATION
 class Order:
     """What was asked for, as it was typed."""
 
-    data: Path
+    data: str
+    datasets: Path
     base: Path
     old: Path | None
     out: Path
@@ -41,7 +43,7 @@ def run(order: Order, recipe: AddRecipe, progress: Progress) -> Figures | None:
     if order.backbone and order.search:
         raise DataError("--search looks for recipes of the release's own network; leave out --backbone or --search.")
     base = read_base_release(order.base)
-    task = make_task(base, read_dataset(order.data), order.old, recipe, order.seed, add_species=order.add_species)
+    task = make_task(base, _dataset(order), order.old, recipe, order.seed, add_species=order.add_species)
     with this_machine() as machine:
         if order.search:
             from training.adding.search import search
@@ -61,6 +63,12 @@ def run(order: Order, recipe: AddRecipe, progress: Progress) -> Figures | None:
             tracking.figures(added.figures)
             tracking.files(order.out / name for name in (CHECKPOINT, EVALUATION, REPORT))
     return added.figures
+
+
+def _dataset(order: Order) -> Dataset:
+    """The version that was named, by its folder or as NAME[@DIGEST]."""
+    folder = Path(order.data)
+    return read_dataset(folder if folder.is_dir() else find_version(order.datasets, order.data))
 
 
 def _trained(
