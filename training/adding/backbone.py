@@ -116,9 +116,7 @@ def load_backbone(name: str, rows: int) -> Backbone:
     from transformers.image_processing_base import ImageProcessingMixin
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.set_verbosity(
-        logging.ERROR
-    )  # else it lists every weight of the head
+    transformers_logging.set_verbosity(logging.ERROR)  # else it lists every weight of the head
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = AutoModelForImageClassification.from_pretrained(name, num_labels=rows, ignore_mismatched_sizes=True)

@@ -17,6 +17,7 @@ from training.adding.backbone import Rows, Views, add, load_backbone  # noqa: E4
 from training.adding.machine import Machine  # noqa: E402
 from training.errors import CheckpointError  # noqa: E402
 from training.fit import CHECKPOINT  # noqa: E402
+from training.predict import load_checkpoint  # noqa: E402
 
 if TYPE_CHECKING:
     from training.adding.recipe import AddRecipe
@@ -52,6 +53,8 @@ def test_it_is_trained_measured_and_kept_with_its_name(
     saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert saved["backbone"] == tiny
     assert len(saved["row_of_leaf"]) == len(task.taxonomy)
+    with pytest.raises(CheckpointError, match="cannot be exported"):
+        load_checkpoint(tmp_path / CHECKPOINT, task.taxonomy)
 
 
 def test_its_rows_are_the_bases_leaves_and_then_the_new_ones(task: Task) -> None:
@@ -71,6 +74,6 @@ def test_a_view_depends_on_seed_epoch_and_photo_alone(task: Task) -> None:
     assert not torch.equal(first, Views(photos, 7, 2)[3][0])
 
 
-def test_a_model_that_is_not_there_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_not_there_is_told_of(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no Hugging Face image classifier"):
         load_backbone(str(tmp_path / "nowhere"), 5)
