@@ -72,7 +72,7 @@ def load_checkpoint(file: Path, taxonomy: Taxonomy) -> AnimalClassifier:
         saved = torch.load(file, weights_only=True)
         if "backbone" in saved:
             raise CheckpointError(
-                f"{file} holds {saved['backbone']}, which has been measured but cannot be exported: a release's classifier "
+                f"{file} holds {saved['backbone']}, which cannot be exported: a release's classifier "
                 "is a MobileNetV2. Train again without --backbone."
             )
         network.load_state_dict({name: values.float() for name, values in saved["state"].items()})
