@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -16,11 +17,14 @@ from training.adding.recipe import AddRecipe
 from training.adding.trainer import History
 from training.calibrate import best_temperature
 from training.certainty import measure_certainty, on_diagram
-from training.dataset import BOXES, NO_ANIMAL_SET, SPECIES, Photo
+from training.dataset import ADDED, BOXES, Photo
 from training.evaluate import Answers, Figures, Probabilities, measure
 from training.fit import Evaluation
 from training.predict import folded
-from training.thresholds import Calibration, calibrated
+from training.thresholds import Calibration, more_careful
+
+ENOUGH: Final = 50
+"""New validation photos from which on they say how sure the network may be."""
 
 Fold = Callable[[Probabilities, float], Probabilities]
 """Logits FP32 [N, rows] at a temperature -> probabilities FP32 [N, leaves]."""
@@ -40,29 +44,31 @@ class Said:
     accepted: torch.Tensor
 
     def without_lions(self) -> list[int]:
-        """Numbers of the photos that calibration counts: lions are many, easy and all of one folder."""
+        """Numbers of the photos of the reliability diagram: lions are many, easy and all of one folder."""
         return [row for row, photo in enumerate(self.photos) if photo.set != BOXES]
 
 
 def calibrate(base: BaseRelease, taxonomy: Taxonomy, said: Said, fold: Fold) -> Calibration:
-    """Temperature and thresholds on validation, as ``fit`` does it.
+    """The more careful of the release's own temperature and thresholds and what the new validation photos ask for.
 
-    New photos alone say nothing of the old species and of empty photos: without photos of both the release's
-    own temperature and thresholds stay.
+    Old validation photos say nothing here: ``fit`` learns from them in the end, so the release is surer of them than
+    of any others. Fewer than ``ENOUGH`` new ones do not say enough either: then the release's own stay.
     """
     thresholds = base.manifest.thresholds
-    if not {SPECIES, NO_ANIMAL_SET} <= {photo.set for photo in said.photos}:
-        return Calibration(
-            temperature=base.temperature,
-            sure_from=thresholds.sure_from,
-            empty_from=thresholds.empty_from,
-            alternatives_from=thresholds.alternatives_from,
-            coverage=thresholds.coverage,
-        )
-    rows = said.without_lions()
-    photos = tuple(said.photos[row] for row in rows)
-    temperature = best_temperature(torch.from_numpy(said.logits[rows]), said.accepted[rows])
-    return calibrated(fold(said.logits[rows], temperature), photos, taxonomy, temperature)
+    own = Calibration(
+        temperature=base.temperature,
+        sure_from=thresholds.sure_from,
+        empty_from=thresholds.empty_from,
+        alternatives_from=thresholds.alternatives_from,
+        coverage=thresholds.coverage,
+    )
+    rows = [row for row, photo in enumerate(said.photos) if photo.set == ADDED]
+    if len(rows) < ENOUGH:
+        return own
+    temperature = max(own.temperature, best_temperature(torch.from_numpy(said.logits[rows]), said.accepted[rows]))
+    photos = [said.photos[row] for row in rows]
+    own = replace(own, temperature=temperature)
+    return more_careful(own, fold(said.logits[rows], temperature), photos, taxonomy)
 
 
 def judge(

@@ -62,7 +62,7 @@ def test_the_checkpoint_is_what_an_export_takes(written: tuple[Added, Path], rel
     assert evaluation.calibration.temperature == saved["temperature"]
 
 
-def test_without_old_photos_the_releases_thresholds_stay(written: tuple[Added, Path], release: BaseRelease) -> None:
+def test_few_photos_change_no_threshold(written: tuple[Added, Path], release: BaseRelease) -> None:
     calibration = written[0].evaluation.calibration
     assert calibration.temperature == release.temperature
     assert calibration.sure_from == release.manifest.thresholds.sure_from
