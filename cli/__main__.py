@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import extras, keys, results
+from cli import data, extras, keys, results
 from cli.classify import classify
 from cli.events import events
 from cli.export import export
@@ -43,6 +43,7 @@ results.app.command()(events)
 results.app.command()(export)
 app.add_typer(results.app, name="results")
 app.add_typer(keys.app, name="keys")
+app.add_typer(data.app, name="data")
 app.command()(status)
 extras.mount(app)
 

@@ -15,14 +15,17 @@ A directory here. Blob Storage needs the same four acts: put a photo unless it i
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from contract.taxonomy import RANKS
-from training.datasets.model import DIGEST_LENGTH, PARTS, Dataset, DatasetPhoto, NewSpecies, content_digest
+from training.datasets.model import DIGEST_LENGTH, PARTS, Dataset, DatasetPhoto, NewSpecies, Part, content_digest
 from training.errors import DataError
 
 FORMAT: Final = 1
@@ -39,11 +42,110 @@ COLUMNS: Final = (
 """Of ``photos.csv``. ``boxes``: JSON list of x1, y1, x2, y2 as shares of the upright photo."""
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What ``dataset.json`` says of a version."""
+
+    folder: Path
+    name: str
+    digest: str
+    """All 64 hex digits."""
+    created_at: datetime
+    classes: Mapping[str, Mapping[Part, int]]
+    """Label -> photos by part."""
+    new_species: tuple[str, ...]
+    left_out: int
+
+    @property
+    def identity(self) -> str:
+        """``name@digest``."""
+        return f"{self.name}@{self.digest[:DIGEST_LENGTH]}"
+
+    @property
+    def photos(self) -> int:
+        """How many it has."""
+        return sum(sum(counts.values()) for counts in self.classes.values())
+
+
 def read_dataset(folder: Path) -> Dataset:
     """The version in ``datasets/<name>/<digest>/``.
 
     Raises DataError if it is not there, is no version, was changed since it was written, or lacks photos.
     """
+    dataset = _read_version(folder)
+    missing = [photo for photo in dataset.photos if not (dataset.root / photo.path).is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(dataset.photos)} photos of {folder} are not in {dataset.root / PHOTO_FOLDER}, "
+            f"such as {missing[0].original or missing[0].path}: add the data set again from its source."
+        )
+    return dataset
+
+
+def find_version(root: Path, wanted: str) -> Path:
+    """The folder of ``NAME`` (its newest version) or ``NAME@DIGEST``, a digest's beginning being enough.
+
+    Raises DataError if there is none, or several begin so.
+    """
+    name, _, beginning = wanted.partition("@")
+    versions = list_versions(root)
+    of_name = [version for version in versions if version.name == name]
+    if not of_name:
+        names = sorted({version.name for version in versions})
+        there = f"There are {', '.join(names)}." if names else "There is none yet: `bestiary data add` writes one."
+        raise DataError(f"No data set '{name}' in {root}. {there}")
+    found = [version for version in of_name if version.digest.startswith(beginning)]
+    if not found or (beginning and len(found) > 1):
+        digests = ", ".join(version.digest[:DIGEST_LENGTH] for version in found or of_name)
+        what = "Several versions begin so" if found else "No version begins so"
+        raise DataError(f"{what}: {wanted}. Of {name} there are {digests}.")
+    return found[-1].folder
+
+
+def list_versions(root: Path) -> list[Version]:
+    """All versions in the folder of data sets, by name, then oldest first. What cannot be read is not listed."""
+    versions = []
+    for file in root.glob(f"*/*/{DATASET}"):
+        if file.parent.name.startswith("."):
+            continue
+        try:
+            facts = _read_facts(file.parent)
+            versions.append(
+                Version(
+                    file.parent, facts["name"], facts["digest"], datetime.fromisoformat(facts["created_at"]),
+                    facts["classes"], tuple(row["leaf"] for row in facts["species"]), facts["left_out"],
+                )
+            )  # fmt: skip
+        except (DataError, KeyError, TypeError, ValueError):
+            continue
+    return sorted(versions, key=lambda version: (version.name, version.created_at))
+
+
+def earlier_parts(root: Path, name: str) -> dict[str, Part]:
+    """SHA-256 -> part of every photo of any version of ``name``; the newest version that has it says which.
+
+    A damaged version says nothing: it is written again by adding the data set again.
+    """
+    parts: dict[str, Part] = {}
+    for version in list_versions(root):
+        if version.name == name:
+            with suppress(DataError):
+                parts.update({photo.sha256: photo.part for photo in _read_version(version.folder).photos})
+    return parts
+
+
+def damaged(dataset: Dataset, tick: Callable[[], None] = lambda: None) -> list[DatasetPhoto]:
+    """The photos whose files are not what they were when they were added. Reads all of them."""
+    found = []
+    for photo in dataset.photos:
+        if hashlib.sha256((dataset.root / photo.path).read_bytes()).hexdigest() != photo.sha256:
+            found.append(photo)
+        tick()
+    return found
+
+
+def _read_version(folder: Path) -> Dataset:
+    """A version whether its photos are there or not."""
     facts = _read_facts(folder)
     species = tuple(_species(row) for row in facts["species"])
     try:
@@ -57,12 +159,6 @@ def read_dataset(folder: Path) -> Dataset:
     if digest != facts["digest"]:
         raise DataError(f"{folder} was changed after it was written; versions never change. Add the data set again.")
     root = folder.resolve().parents[1]
-    missing = [photo for photo in photos if not (root / photo.path).is_file()]
-    if missing:
-        raise DataError(
-            f"{len(missing)} of {len(photos)} photos of {folder} are not in {root / PHOTO_FOLDER}, such as "
-            f"{missing[0].original or missing[0].path}: add the data set again from its source."
-        )
     return Dataset(facts["name"], digest[:DIGEST_LENGTH], root, photos, species)
 
 
