@@ -143,8 +143,8 @@ def dali_parity(
     Example: python -m export dali-parity --data ../shared/data
     """
     from export.dali_parity import compare
+    from export.extension import read_base
     from training.errors import TrainingError
-    from training.network import load_taxonomy
     from training.predict import onnx_predictor
 
     with Console(stderr=True).status("starting DALI") as status:
@@ -152,7 +152,7 @@ def dali_parity(
             figures = compare(
                 data,
                 onnx_predictor(repository / onnx_path(CLASSIFIER)),
-                load_taxonomy(),
+                read_base(repository).taxonomy,
                 lambda what, done, total: status.update(f"{what} {done}/{total}"),
             )
         except (ExportError, TrainingError) as error:
