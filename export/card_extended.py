@@ -139,11 +139,12 @@ def _forms(forms: Forms) -> str:
     ]
     return f"""## Forms of the classifier
 
-Each was asked about {forms.figures["parity.photos"]:.0f} real photos that its 8-bit grids were not fitted to.
+Each was asked about {forms.figures["parity.photos"]:.0f} real photos that its 8-bit grids were not fitted to. \
+"Same" also counts photos of which neither is sure enough to answer a species.
 
-{table(["form", "same best species as the network", "right answers lost, points"], rows)}
+{table(["form", "same species as the network", "right answers lost, points"], rows)}
 
-By what the network itself answers, those with the least agreement first; a taxon with {MIN_PHOTOS} photos or more \
+By what the network itself surely answers, those with the least agreement first; a taxon with {MIN_PHOTOS} photos or more \
 needs {percent(MIN_TAXON_AGREEMENT)}:
 
 {_taxa(forms)}"""

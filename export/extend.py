@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -113,7 +114,8 @@ def _bounds(bounds: Bounds, max_disagreement: float | None) -> Bounds:
 def _figures(base: Base, extension: Extension, forms: Forms) -> Figures:
     """The classifier's new ones, the detector's as they were, and the forms'."""
     kept = {name: value for name, value in base.release.evaluation.items() if name.startswith(DETECTOR_FIGURES)}
-    return extension.evaluation.test[extension.evaluation.chosen] | kept | forms.figures
+    figures = extension.evaluation.test[extension.evaluation.chosen] | kept | forms.figures
+    return {name: value for name, value in figures.items() if math.isfinite(value)}  # JSON knows no others
 
 
 def _training(order: Order, base: Base, extension: Extension, dataset: Dataset | None) -> Training:

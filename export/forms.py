@@ -89,7 +89,7 @@ def write_forms(
         agreement, lost = _overall(wanted, leaves, correct, others, extension)
         check_overall(form, agreement, lost, len(pixels))
         figures |= {f"parity.{form}.agreement": round(agreement, 4), f"parity.{form}.lost": round(lost, 4)}
-    rows = agreement_by_taxon(wanted, found, taxonomy)
+    rows = agreement_by_taxon(wanted, found, taxonomy, extension.evaluation.calibration.sure_from)
     check_taxa(rows)
     return Forms(rows, figures, tuple(found))
 
@@ -122,9 +122,13 @@ def _overall(
     photos: Sequence[tuple[Sample, Pixels]],
     extension: Extension,
 ) -> tuple[float, float]:
-    """Shares of photos with the same best species, and of right answers that the form costs, where they are told."""
-    sums = SpeciesSums(extension.taxonomy)
-    agreement = float((sums.of(wanted).argmax(axis=1) == sums.of(found).argmax(axis=1)).mean())
+    """Share of photos on which both name the same species, or neither is sure of one and so none is answered; share
+    of right answers that the form costs, sure or not, where somebody says what is right."""
+    sure_from = extension.evaluation.calibration.sure_from
+    sums = [SpeciesSums(extension.taxonomy).of(leaves) for leaves in (wanted, found)]
+    best = [of.argmax(axis=1) for of in sums]
+    unsure = (sums[0].max(axis=1) < sure_from) & (sums[1].max(axis=1) < sure_from)
+    agreement = float(((best[0] == best[1]) | unsure).mean())
     told = [(was, now) for was, now in zip(correct, _correct(found, photos, extension), strict=True) if was is not None]
     lost = sum(bool(was) - bool(now) for was, now in told) / len(told) if told else 0.0
     return agreement, lost
