@@ -144,8 +144,8 @@ Each was asked about {forms.figures["parity.photos"]:.0f} real photos that its 8
 
 {table(["form", "same species as the network", "right answers lost, points"], rows)}
 
-By what the network itself surely answers, those with the least agreement first; a taxon with {MIN_PHOTOS} photos or more \
-needs {percent(MIN_TAXON_AGREEMENT)}:
+By what the network itself surely answers, those with the least agreement first; a taxon with {MIN_PHOTOS} photos or \
+more needs {percent(MIN_TAXON_AGREEMENT)}:
 
 {_taxa(forms)}"""
 

@@ -66,11 +66,14 @@ def extended(
     """A release of it, made with the command: its folder, its manifest and the text of its taxonomy."""
     out = tmp_path_factory.mktemp("extended") / "release"
     checkpoint, text = addition
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several of them wait for each other where the machine has other work
     done = CliRunner().invoke(
         app,
         ["extend", "--base", str(REPOSITORY), "--checkpoint", str(checkpoint), "--photos", str(pictures), "--name", "3",
          "--max-disagreement", "0.6", "--json", "--out", str(out)],
     )  # fmt: skip
+    torch.set_num_threads(threads)
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     release = read_release(out)
