@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 
 from contract.taxonomy import Taxonomy, parse_taxonomy
 from training.adding.base_release import BaseRelease
-from training.adding.figures import Judged, addition_figures
+from training.adding.figures import Judged
+from training.adding.judging import Said, judge
 from training.adding.machine import Machine
-from training.adding.material import CachedCourse, Material, Shown, Tail, gather, tail_probabilities, targets
+from training.adding.material import CachedCourse, Material, Shown, Tail, gather, tail_logits, targets
 from training.adding.recipe import AddRecipe
 from training.adding.sources import Source, added_source, old_source
 from training.adding.taxonomy import extended, keys, with_new_rows
 from training.adding.trainer import STATE, EpochDone, History, train
-from training.calibrate import best_temperature
-from training.certainty import measure_certainty, on_diagram
-from training.dataset import BOXES, NO_ANIMAL_SET, SPECIES
 from training.datasets import Dataset
 from training.errors import DataError
-from training.evaluate import Answers, Figures, Progress, measure
+from training.evaluate import Figures, Probabilities, Progress
 from training.fit import CHECKPOINT, EVALUATION, Evaluation
 from training.mobilenet import MobileNetV2
 from training.network import halved
 from training.predict import folded
-from training.thresholds import Calibration, calibrated
 
 CACHE: Final = "cache"
 """Folder of the kept views, in the output folder."""
+
+MOBILENET: Final = "the base release's MobileNetV2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +45,25 @@ class Task:
     taxonomy_text: str
     seed: int
 
-    def key(self, recipe: AddRecipe) -> str:
+    def key(self, recipe: AddRecipe, network: str = MOBILENET) -> str:
         """SHA-256 of everything that the weights follow from, in hex."""
-        told = (self.base.identity, self.dataset.identity, self.sources, self.taxonomy_text, self.seed, recipe)
+        told = (self.base.identity, self.dataset.identity, self.sources, self.taxonomy_text, self.seed, recipe, network)
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What came of it."""
+    """What came of it. ``network`` says in words which one was trained; ``roots`` where each judged photo lies;
+    ``checkpoint`` is what is kept of the network."""
 
     task: Task
     recipe: AddRecipe
-    network: MobileNetV2
+    network: str
     history: History
     evaluation: Evaluation
     judged: Judged
-    shown: Shown
+    roots: tuple[Path, ...]
+    checkpoint: dict[str, Any]
 
     @property
     def figures(self) -> Figures:
@@ -74,7 +75,8 @@ def make_task(
     base: BaseRelease, dataset: Dataset, old: Path | None, recipe: AddRecipe, seed: int, *, add_species: bool
 ) -> Task:
     """Read what is to be learned. Raises DataError if the two do not fit together."""
-    new = [one for one in dataset.species if one.key not in keys(base.taxonomy)]
+    known = keys(base.taxonomy)
+    new = [one for one in dataset.species if one.key not in known]
     if new and not add_species:
         names = ", ".join(one.key for one in new)
         raise DataError(f"{dataset.identity} has species that the base release lacks ({names}). Give --add-species.")
@@ -86,31 +88,35 @@ def make_task(
     return Task(base, dataset, tuple(sources), taxonomy, text, seed)
 
 
-def add(
-    task: Task, recipe: AddRecipe, out: Path, machine: Machine, progress: Progress, done: EpochDone | None = None
-) -> Added:
+def add(task: Task, recipe: AddRecipe, out: Path, machine: Machine, progress: Progress, done: EpochDone) -> Added:
     """Train and measure; :func:`write` keeps it. Started again after a kill, it goes on after the last whole epoch.
 
     Deterministic for a seed on one machine. Raises DataError, CheckpointError or Diverged.
     """
-    torch.manual_seed(task.seed)
-    material = gather(task.base, task.sources, recipe, task.seed, out / CACHE, progress)
-    network, history = tuned(task, material, recipe, out / STATE, machine, _telling(progress, recipe, done))
-    network = halved(network.cpu())
-    calibration = calibrate(task, network, material.validation, machine)
-    judged, figures, reliability = judge(task, network, material.test, calibration, machine)
-    counts = {part: len(getattr(material, part).photos) for part in ("validation", "test")}
-    evaluation = Evaluation(
-        seed=task.seed,
-        chosen=recipe.name,
-        photos={"train": len(material.train), **counts},
-        offset=0.0,
-        calibration=calibration,
-        validation={recipe.name: history.epochs[history.best]},
-        test={recipe.name: figures},
-        reliability=reliability,
+    with machine.in_turn():
+        material = gather(task.base, task.sources, recipe, task.seed, out / CACHE, progress)
+    network, history = tuned(task, material, recipe, out / STATE, machine, telling(progress, recipe, done))
+    network = halved(network)
+
+    def said(shown: Shown) -> Said:
+        logits = np.asarray(tail_logits(Tail(network), shown.cached, machine).numpy(), np.float32)
+        accepted = targets(shown.photos, task.taxonomy).accepted
+        return Said(shown.photos, shown.roots, shown.cached.base_logits, logits, accepted)
+
+    def fold(logits: Probabilities, temperature: float) -> Probabilities:
+        return folded(logits, task.taxonomy, temperature)
+
+    counts = {
+        "train": len(material.train),
+        "validation": len(material.validation.photos),
+        "test": len(material.test.photos),
+    }
+    test = said(material.test)
+    evaluation, judged = judge(
+        task.base, task.taxonomy, recipe, history, task.seed, counts, said(material.validation), test, fold
     )
-    return Added(task, recipe, network, history, evaluation, judged, material.test)
+    state = {name: values.half() for name, values in network.cpu().state_dict().items()}
+    return Added(task, recipe, MOBILENET, history, evaluation, judged, test.roots, {"state": state})
 
 
 def tuned(
@@ -130,59 +136,17 @@ def tuned(
     return network.requires_grad_(False).eval(), history
 
 
-def calibrate(task: Task, network: MobileNetV2, shown: Shown, machine: Machine) -> Calibration:
-    """Temperature and thresholds on validation without lions, as ``fit`` does it.
-
-    New photos alone say nothing of the old species and of empty photos: without photos of both the release's
-    own temperature and thresholds stay.
-    """
-    thresholds = task.base.manifest.thresholds
-    if not {SPECIES, NO_ANIMAL_SET} <= {photo.set for photo in shown.photos}:
-        return Calibration(
-            temperature=task.base.temperature,
-            sure_from=thresholds.sure_from,
-            empty_from=thresholds.empty_from,
-            alternatives_from=thresholds.alternatives_from,
-            coverage=thresholds.coverage,
-        )
-    rows = [row for row, photo in enumerate(shown.photos) if photo.set != BOXES]
-    photos = tuple(shown.photos[row] for row in rows)
-    logits = tail_probabilities(network, shown, machine)[rows]
-    temperature = best_temperature(torch.from_numpy(logits), targets(photos, task.taxonomy).accepted)
-    return calibrated(folded(logits, task.taxonomy, temperature), photos, task.taxonomy, temperature)
-
-
-def judge(
-    task: Task, network: MobileNetV2, shown: Shown, calibration: Calibration, machine: Machine
-) -> tuple[Judged, Figures, dict[str, dict[str, list[float]]]]:
-    """The held-back photos: who said what, all figures, and the reliability before and after temperature scaling."""
-    logits = tail_probabilities(network, shown, machine)
-    before = folded(np.asarray(shown.cached.base_logits.float().numpy()), task.base.taxonomy, task.base.temperature)
-    after = folded(logits, task.taxonomy, calibration.temperature)
-    judged = Judged(shown.photos, task.base.taxonomy, before, task.taxonomy, after)
-    answers = Answers(shown.photos, after)
-    figures = addition_figures(judged) | measure(answers, task.taxonomy, calibration.empty_from)
-    figures |= measure_certainty(answers, task.taxonomy, calibration)
-    raw = folded(logits, task.taxonomy, 1.0)
-    rows = [row for row, photo in enumerate(shown.photos) if photo.set != BOXES]
-    chosen = [shown.photos[row] for row in rows]
-    curves = {
-        name: on_diagram(leaves[rows], chosen, task.taxonomy) for name, leaves in (("before", raw), ("after", after))
-    }
-    return judged, figures, {name: asdict(curve) for name, curve in curves.items()}
-
-
 def write(added: Added, out: Path) -> None:
     """``checkpoint.pt`` and ``evaluation.json``, as ``python -m export`` takes them."""
     checkpoint = {
         "seed": added.task.seed,
         "recipe": added.recipe.name,
+        "settings": added.recipe.to_dict(),
         "temperature": added.evaluation.calibration.temperature,
-        "state": {name: values.half() for name, values in added.network.state_dict().items()},
         "taxonomy": added.task.taxonomy_text,
         "base_release": added.task.base.identity,
         "dataset": added.task.dataset.identity,
-        "settings": added.recipe.to_dict(),
+        **added.checkpoint,
     }
     out.mkdir(parents=True, exist_ok=True)
     unfinished = out / f".{CHECKPOINT}"
@@ -191,10 +155,11 @@ def write(added: Added, out: Path) -> None:
     unfinished.replace(out / CHECKPOINT)
 
 
-def _telling(progress: Progress, recipe: AddRecipe, done: EpochDone | None) -> EpochDone:
+def telling(progress: Progress, recipe: AddRecipe, done: EpochDone) -> EpochDone:
+    """``done`` with a word to whoever watches."""
+
     def told(epoch: int, figures: Figures) -> None:
         progress("epochs", epoch, recipe.epochs)
-        if done is not None:
-            done(epoch, figures)
+        done(epoch, figures)
 
     return told

@@ -40,6 +40,23 @@ class Machine:
         """This process's part of a batch, INT64 [m]; a batch smaller than the processes are many is everyone's."""
         return rows if len(rows) < self.world else rows[self.rank :: self.world]
 
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """The first process alone, then all others together: what one has written the others read."""
+        if self.world > 1 and self.rank > 0:
+            distributed.barrier()
+        yield
+        if self.world > 1 and self.rank == 0:
+            distributed.barrier()
+
+    def agreed(self, figures: dict[str, float]) -> dict[str, float]:
+        """The first process's figures, in all of them, so that all stop at the same epoch."""
+        if self.world == 1:
+            return figures
+        said = [figures]
+        distributed.broadcast_object_list(said, device=self.device)
+        return said[0]
+
     def mean(self, total: float, count: int) -> float:
         """Total over count, of all processes together."""
         sums = torch.tensor([total, count], dtype=torch.float64, device=self.device)

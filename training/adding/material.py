@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -27,6 +28,10 @@ from training.mobilenet import MobileNetV2, pooled
 from training.predict import folded
 from training.tune import Targets
 
+SHARES: Final = {"new": 0.4, "old": 0.4, "none": 0.2}
+"""Of the loss. Animals push objects aside where these are left with what their few photos weigh: of 88 held-back
+objects 4 more were taken for animals."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -35,10 +40,6 @@ class Shown:
     photos: tuple[Photo, ...]
     roots: tuple[Path, ...]
     cached: Cached
-
-    def rows_of(self, *, added: bool) -> list[int]:
-        """Numbers of the photos of the new data set, or of the others."""
-        return [row for row, photo in enumerate(self.photos) if (photo.set == ADDED) is added]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,27 +99,35 @@ def _named(progress: Progress, what: str) -> Progress:
 
 
 def targets(photos: Sequence[Photo], taxonomy: Taxonomy) -> Targets:
-    """Accepted rows and weights, as ``fit`` sets them, but that new photos and old ones weigh the same in all.
+    """Accepted rows and weights of photos."""
+    accepted = [accepted_rows(accepted_leaves(photo, taxonomy), taxonomy) for photo in photos]
+    return Targets(torch.stack(accepted), weights(photos, taxonomy))
 
-    Within either a class weighs the square root of its photos; lions less, as they are many and easy.
+
+def weights(photos: Sequence[Photo], taxonomy: Taxonomy) -> torch.Tensor:
+    """FP32 [M] with mean 1: new animals, old animals and no animal have their ``SHARES`` in all, where there are any.
+
+    Within each a class weighs the square root of its photos, as in ``fit``; lions less, as they are many and easy.
     """
     none = taxonomy.by_key(NO_ANIMAL).index
     leaves = [accepted_leaves(photo, taxonomy) for photo in photos]
-    kinds = [
-        (photo.set == ADDED, "" if none in right else photo.cls) for photo, right in zip(photos, leaves, strict=True)
-    ]
+    kinds = ["" if none in right else photo.cls for photo, right in zip(photos, leaves, strict=True)]
     count = Counter(kinds)
     weight = torch.tensor(
         [
-            count[kind] ** -0.5 * (LION_WEIGHT if photo.set == BOXES and kind[1] else 1.0)
+            count[kind] ** -0.5 * (LION_WEIGHT if photo.set == BOXES and kind else 1.0)
             for photo, kind in zip(photos, kinds, strict=True)
         ]
     )
-    added = torch.tensor([kind[0] for kind in kinds])
-    for side in (added, ~added):
-        if side.any():
-            weight[side] /= weight[side].sum()
-    return Targets(torch.stack([accepted_rows(right, taxonomy) for right in leaves]), weight / weight.mean())
+    sides = [
+        "none" if not kind else "new" if photo.set == ADDED else "old"
+        for photo, kind in zip(photos, kinds, strict=True)
+    ]
+    for side, share in SHARES.items():
+        rows = torch.tensor([of == side for of in sides])
+        if rows.any():
+            weight[rows] *= share / weight[rows].sum()
+    return weight / weight.mean()
 
 
 class Tail(nn.Module):
@@ -173,24 +182,32 @@ class CachedCourse:
         Without old photos the divergence from the base release stands in for theirs.
         """
         logits = tail_logits(model, self._validation.cached, machine)
-        return examined(logits, self._validation, self._accepted, self._taxonomy)
+        said = folded(np.asarray(logits.numpy(), np.float32), self._taxonomy, 1.0)
+        shown = self._validation
+        return examined(logits, shown.photos, said, shown.cached.base_logits.float(), self._accepted, self._taxonomy)
 
 
-def examined(logits: torch.Tensor, shown: Shown, accepted: torch.Tensor, taxonomy: Taxonomy) -> Figures:
-    """What :meth:`CachedCourse.examine` reports, from logits FP32 [N, rows]."""
+def examined(
+    logits: torch.Tensor,
+    photos: Sequence[Photo],
+    leaves: Probabilities,
+    taught: torch.Tensor,
+    accepted: torch.Tensor,
+    taxonomy: Taxonomy,
+) -> Figures:
+    """What :meth:`CachedCourse.examine` reports: from logits FP32 [N, rows], the probabilities of leaves that they
+    are, and what the base release would have ``taught``, FP32 [N, its rows]."""
     lost = set_loss(logits, accepted)
-    correct = right(folded(np.asarray(logits.numpy(), np.float32), taxonomy, 1.0), shown.photos, taxonomy)
+    correct = right(leaves, photos, taxonomy)
     figures: Figures = {}
-    for name, rows in (("new", shown.rows_of(added=True)), ("old", shown.rows_of(added=False))):
+    for name, added in (("new", True), ("old", False)):
+        rows = [row for row, photo in enumerate(photos) if (photo.set == ADDED) is added]
         if rows:
             figures[f"validation.{name}.loss"] = float(lost[rows].mean())
             figures[f"validation.{name}.top1"] = float(correct[rows].mean())
-    apart = forgetting_loss(logits, shown.cached.base_logits.float(), accepted)
-    figures["validation.divergence"] = float(apart.mean())
-    figures[LOSS] = figures["validation.new.loss"] + figures.get(
-        "validation.old.loss", figures["validation.divergence"]
-    )
-    return figures
+    figures["validation.divergence"] = float(forgetting_loss(logits, taught, accepted).mean())
+    beside = figures.get("validation.old.loss", figures["validation.divergence"])
+    return figures | {LOSS: figures["validation.new.loss"] + beside}
 
 
 def tail_logits(model: nn.Module, cached: Cached, machine: Machine) -> torch.Tensor:
@@ -198,8 +215,3 @@ def tail_logits(model: nn.Module, cached: Cached, machine: Machine) -> torch.Ten
     with torch.inference_mode():
         pieces = [model(piece.to(machine.device)).float().cpu() for piece in torch.split(cached.trunk, 256)]
     return torch.cat(pieces)
-
-
-def tail_probabilities(network: MobileNetV2, shown: Shown, machine: Machine) -> Probabilities:
-    """A network's logits for photos that are shown as served: FP32 [M, rows]."""
-    return np.asarray(tail_logits(Tail(network), shown.cached, machine).numpy(), np.float32)

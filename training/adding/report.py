@@ -12,13 +12,10 @@ import cv2
 import numpy as np
 
 from training.adding import plots
-from training.adding.figures import Judged, answers, by_species, confusion, forgetting_table
-from training.adding.recipe import AddRecipe
+from training.adding.add import Added
+from training.adding.figures import answers, by_species, confusion, forgetting_table
 from training.adding.taxonomy import keys
-from training.adding.trainer import History
 from training.dataset import ADDED, Photo
-from training.evaluate import Figures
-from training.fit import Evaluation
 from training.regions import served_pixels
 
 REPORT: Final = "report.html"
@@ -42,27 +39,7 @@ class Mistake:
     before: str
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Everything that a report tells of, whatever network was trained."""
-
-    base: str
-    dataset: str
-    network: str
-    recipe: AddRecipe
-    history: History
-    evaluation: Evaluation
-    judged: Judged
-    roots: tuple[Path, ...]
-    """Where each judged photo's path begins."""
-
-    @property
-    def figures(self) -> Figures:
-        """On the held-back photos."""
-        return self.evaluation.test[self.evaluation.chosen]
-
-
-def write_report(told: Told, file: Path) -> None:
+def write_report(told: Added, file: Path) -> None:
     """Write the page, whole or not at all."""
     from jinja2 import Environment, StrictUndefined
 
@@ -88,7 +65,7 @@ def write_report(told: Told, file: Path) -> None:
     unfinished.replace(file)
 
 
-def mistakes(told: Told, *, added: bool) -> list[Mistake]:
+def mistakes(told: Added, *, added: bool) -> list[Mistake]:
     """Photos of the data set that are named wrongly, or old ones that were named rightly before and are not now."""
     judged = told.judged
     wrong = ~judged.right_after if added else judged.right_before & ~judged.right_after

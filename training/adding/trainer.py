@@ -93,7 +93,7 @@ def train(
     parts: dict[str, Any] = {"model": model, "optimiser": optimiser, "schedule": schedule, "scaler": scaler}
     kept = _kept(state, key)
     if kept is None:
-        history = History([course.examine(model.eval(), machine)])
+        history = History([machine.agreed(course.examine(model.eval(), machine))])
         best = copy.deepcopy(model.state_dict())
         done(0, history.epochs[0])
     else:
@@ -105,7 +105,7 @@ def train(
             break
         torch.manual_seed(1_000_003 * seed + epoch)  # of dropout
         loss = _epoch(learner.train(), course.batches(epoch, machine), recipe, machine, optimiser, schedule, scaler)
-        figures = {"train.loss": loss} | course.examine(model.eval(), machine)
+        figures = machine.agreed({"train.loss": loss} | course.examine(model.eval(), machine))
         if not math.isfinite(loss) or not math.isfinite(figures[LOSS]):
             raise Diverged(f"The loss of epoch {epoch} is no number: train again with lower rates.")
         history.epochs.append(figures)
