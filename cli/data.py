@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cli import render
+from cli import data_text, render
 from cli.options import FAILED, INTERRUPTED, USAGE, complain
 from training.errors import DataError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # they bring OpenCV, which no other command needs to start
     from training.datasets.check import Settings
     from training.datasets.model import NewSpecies, Part
     from training.datasets.outcome import Checked
-    from training.datasets.store import Version
 
 app = typer.Typer(
     help="Photos of your own: check them, keep them as versions that `bestiary train` takes.\n\n"
@@ -27,8 +26,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-_BALANCE: Final = ("label", "animal", "train", "validation", "test", "photos")
-_VERSIONS: Final = ("data set", "written", "photos", "classes", "new species", "left out")
 
 Source = Annotated[
     Path,
@@ -86,9 +83,9 @@ def check(
         if report is not None:
             _write(report, _render(checked, source.name or str(source), bar))
     if as_json:
-        print(json.dumps(_facts(checked)))
+        print(json.dumps(data_text.facts(checked)))
     else:
-        _tell(checked)
+        data_text.tell(checked)
     if report is not None:
         complain(f"Wrote the report to {report}.")
     if checked.refused:
@@ -130,7 +127,7 @@ def add(
         settings = _settings(photos, skip, source_name, licence, seed)
         checked = _check(source, species, taxonomy, settings, earlier_parts(datasets, name), bar)
         if checked.refused:
-            _tell_problems(checked)
+            data_text.tell_problems(checked)
             complain("Nothing was written.")
             raise typer.Exit(FAILED)
         page = _render(checked, name, bar) if _has_jinja() else ""
@@ -138,9 +135,9 @@ def add(
         dataset, new = write_version(datasets, name, checked, seed, page, bar.tick)
     folder = datasets / name / dataset.digest
     if as_json:
-        print(json.dumps({"identity": dataset.identity, "folder": str(folder), "new": new, **_facts(checked)}))
+        print(json.dumps({"identity": dataset.identity, "folder": str(folder), "new": new, **data_text.facts(checked)}))
         return
-    _tell(checked)
+    data_text.tell(checked)
     complain(f"Wrote {dataset.identity} to {folder}." if new else f"{dataset.identity} is there already, in {folder}.")
     if (folder / REPORT).is_file():
         complain(f"Look at {folder / REPORT} before you train.")
@@ -161,9 +158,9 @@ def list_datasets(datasets: Datasets = DEFAULT_DATASETS, as_json: AsJson = False
     versions = list_versions(datasets)
     if as_json:
         for version in versions:
-            print(json.dumps(_version_facts(version)))
+            print(json.dumps(data_text.version_facts(version)))
         return
-    render.print_table(_VERSIONS, [_version_row(version) for version in versions])
+    render.print_table(data_text.VERSIONS, [data_text.version_row(version) for version in versions])
     if not versions:
         complain(f"There is no data set in {datasets}.")
 
@@ -195,9 +192,13 @@ def show(
         spoilt = damaged(dataset, bar.tick) if verify else []
     if as_json:
         rows = [row.row() for row in dataset.species]
-        print(json.dumps({**_version_facts(version), "species": rows, "damaged": [photo.path for photo in spoilt]}))
+        print(
+            json.dumps(
+                {**data_text.version_facts(version), "species": rows, "damaged": [photo.path for photo in spoilt]}
+            )
+        )
     else:
-        _show(version, {row.key: row.common_name for row in dataset.species}, dataset.species)
+        data_text.tell_version(version, {row.key: row.common_name for row in dataset.species}, dataset.species)
     if spoilt:
         complain(f"{len(spoilt)} photos are damaged, such as {spoilt[0].path}: delete them and add the data set again.")
         raise typer.Exit(FAILED)
@@ -237,7 +238,7 @@ def _errors_as_exits() -> Iterator[None]:
         complain(render.printable(str(error)))
         raise typer.Exit(FAILED) from error
     except KeyboardInterrupt:
-        complain("Stopped. No version was written.")
+        complain("Stopped. Nothing is half written: run it again to go on.")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -279,71 +280,3 @@ def _write(file: Path, text: str) -> None:
         file.write_text(text, "utf-8")
     except OSError as error:
         raise DataError(f"{file} cannot be written: {error.strerror}.") from None
-
-
-def _facts(checked: Checked) -> dict[str, Any]:
-    return {
-        "kind": checked.kind,
-        "photos": len(checked.photos),
-        "classes": checked.balance(),
-        "species": [row.row() for row in checked.species],
-        "near_duplicates": len(checked.pairs),
-        "groups": len({photo.group for photo in checked.photos}),
-        "problems": [{"severity": one.severity, "code": one.code, "text": one.text} for one in checked.problems],
-        "left_out": [
-            {"name": one.name, "label": one.label, "reason": one.reason, "detail": one.detail}
-            for one in checked.left_out
-        ],
-    }
-
-
-def _tell(checked: Checked) -> None:
-    rows = [
-        (label, checked.names[label], *map(str, counts.values()), str(sum(counts.values())))
-        for label, counts in checked.balance().items()
-    ]
-    render.print_table(_BALANCE, rows)
-    _tell_problems(checked)
-
-
-def _tell_problems(checked: Checked) -> None:
-    for problem in checked.problems:
-        complain(render.printable(f"{problem.severity}: {problem.text}"))
-
-
-def _version_facts(version: Version) -> dict[str, Any]:
-    return {
-        "name": version.name,
-        "digest": version.digest,
-        "identity": version.identity,
-        "folder": str(version.folder),
-        "created_at": version.created_at.isoformat(),
-        "classes": version.classes,
-        "photos": version.photos,
-        "new_species": list(version.new_species),
-        "left_out": version.left_out,
-    }
-
-
-def _version_row(version: Version) -> tuple[str, ...]:
-    written = version.created_at.isoformat(" ", "seconds")
-    numbers = (version.photos, len(version.classes), len(version.new_species), version.left_out)
-    return version.identity, written, *map(str, numbers)
-
-
-def _show(version: Version, names: dict[str, str], species: tuple[NewSpecies, ...]) -> None:
-    from training.datasets.write import LEFT_OUT, REPORT
-
-    print(f"{version.identity}, written {version.created_at.isoformat(' ', 'seconds')}")
-    rows = [
-        (label, names.get(label, ""), *map(str, counts.values()), str(sum(counts.values())))
-        for label, counts in version.classes.items()
-    ]
-    render.print_table(("label", "new species", *_BALANCE[2:]), rows)
-    if species:
-        render.print_table(
-            ("new species", "taxonomy"), [(row.key, " > ".join(filter(None, row.ranks))) for row in species]
-        )
-    for file, what in ((REPORT, "report"), (LEFT_OUT, f"{version.left_out} left out")):
-        if (version.folder / file).is_file():
-            print(f"{what}: {version.folder / file}")

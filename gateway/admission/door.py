@@ -11,6 +11,7 @@ from typing import Final
 from contract.photo_status import PhotoStatus
 from contract.priority import Priority
 from gateway.admission.limiter import Limiter
+from gateway.admission.reserve import Reserve
 from gateway.admission.room import Ticket, WaitingRoom, cost_of
 from gateway.admission.service_time import ServiceTime
 from gateway.errors import DeadlineExceeded, InvalidRequest, NotReady, Overloaded, PhotoRejected
@@ -21,7 +22,12 @@ TRITON_SHARE: Final = 0.25
 waited here, where priority and fairness hold."""
 
 RESERVE: Final = 0.2
-"""Share of the SLO for what is not seen from here: the way through the edge, the journal's fsync, the reply."""
+"""Share of the SLO for what is not seen from here: the way through the edge, the journal's fsync, the reply. It is what
+:class:`Reserve` begins with."""
+
+UNSEEN_TURNS: Final = 3.0
+"""Turns of the event loop that a request takes outside: read, decoded, reply written. How long one is, a photo that
+waited knows: from being let in until it runs."""
 
 LEAST_WAIT: Final = 0.5
 """Photos so slow that the SLO leaves no time to wait may still wait half of what one takes."""
@@ -50,6 +56,8 @@ class Bounds:
 class _Waiting(Ticket):
     turn: asyncio.Future[bool]
     """True: there is a place; False: pushed out of a full room."""
+    called: float = 0.0
+    """When ``turn`` was set, on the monotonic clock."""
 
 
 class Place:
@@ -93,6 +101,7 @@ class Admission:
             least=bounds.min_inflight, most=bounds.max_inflight, target_s=TRITON_SHARE * bounds.slo_s
         )
         self._service_time = ServiceTime(TRITON_SHARE * bounds.slo_s)
+        self._reserve = Reserve(bounds.slo_s, RESERVE)
         self._room: WaitingRoom[_Waiting] = WaitingRoom(bounds.max_waiting)
         self._held_bytes = 0
         self._in_triton = 0
@@ -186,14 +195,18 @@ class Admission:
         if deadline <= entered:
             raise DeadlineExceeded("The deadline had passed before the photo was looked at: allow more time.")
         cost = cost_of(size_bytes)
-        if self._room or not self._free():
-            await self._wait(caller, priority, deadline, cost)
+        waits = bool(self._room) or not self._free()
+        turn_s = 0.0
+        if waits:
+            turn_s = await self._wait(caller, priority, deadline, cost)
         else:
             self._take()
         began = self._clock.monotonic()
         place = Place(lambda answered: self._left_triton(began, cost, answered=answered), began - entered)
         try:
             yield place
+            if waits and priority is Priority.INTERACTIVE:
+                self._reserve.answered(self._clock.monotonic() - entered + UNSEEN_TURNS * turn_s)
         except Overloaded:
             if place.in_triton:
                 self._limiter.overrun()
@@ -203,8 +216,8 @@ class Admission:
             self._inflight -= 1
             self._next()
 
-    async def _wait(self, caller: str, priority: Priority, deadline: float, cost: float) -> None:
-        """Return with a place taken. Raises Overloaded."""
+    async def _wait(self, caller: str, priority: Priority, deadline: float, cost: float) -> float:
+        """Return with a place taken: how long it took to come to run after that, seconds. Raises Overloaded."""
         patience_s = self._patience_s(priority, deadline)
         predicted_s = self._predicted_s(caller, priority, cost)
         if predicted_s > patience_s:
@@ -227,6 +240,7 @@ class Admission:
         if not admitted:
             self._next()
             raise self._refusal(self._predicted_s(caller, priority, cost))
+        return self._clock.monotonic() - ticket.called
 
     def _give_up(self, ticket: _Waiting) -> None:
         """Out of the room; a place that came in the same instant goes to the next."""
@@ -241,7 +255,7 @@ class Admission:
         left_s = deadline - self._clock.monotonic() - self._service_time.mean_s
         if priority is Priority.BATCH:
             return left_s
-        slo_s = (1 - RESERVE) * self._bounds.slo_s - self._service_time.careful_s
+        slo_s = self._bounds.slo_s - self._reserve.seconds - self._service_time.careful_s
         return min(left_s, max(slo_s, LEAST_WAIT * self._service_time.mean_s))
 
     def _predicted_s(self, caller: str, priority: Priority, cost: float) -> float:
@@ -283,6 +297,7 @@ class Admission:
             ticket = self._room.pop()
             if not ticket.turn.done():  # else it is being cancelled
                 self._take()
+                ticket.called = self._clock.monotonic()
                 ticket.turn.set_result(True)
         if self._inflight == 0 and not self._room:
             self._idle.set()

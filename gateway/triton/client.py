@@ -1,20 +1,20 @@
-"""The ``animals`` model on a Triton reached by gRPC (KServe v2)."""
+"""The ``animals`` models on a Triton reached by gRPC (KServe v2)."""
 
 from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
-from contract.options import DEFAULTS, Options, Task
+from contract.options import Options, Task
 from contract.priority import PRIORITY, Priority
-from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, BOX_OUTPUTS, PHOTO
+from contract.tensors import ANIMALS_OUTPUTS, BOX_OUTPUTS, PHOTO
 from gateway.errors import BestiaryError, DeadlineExceeded, ModelFailed, ModelUnavailable, Overloaded
-from gateway.ports import Inference
 
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", 16 << 20),
@@ -36,27 +36,22 @@ _OUTPUTS_OF_SPECIES: Final = tuple(output for output in _OUTPUTS if output.name 
 
 
 class TritonClient:
-    """One channel to one Triton. Create it inside the event loop that uses it."""
+    """One channel to one Triton: a ``gateway.ports.TensorServer``. Create it inside the event loop that uses it."""
 
     def __init__(self, address: str) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = GRPCInferenceServiceStub(self._channel)
 
     async def infer(
-        self,
-        photo: bytes,
-        *,
-        deadline: float,
-        options: Options = DEFAULTS,
-        priority: Priority = Priority.INTERACTIVE,
-    ) -> Inference:
-        """See ``gateway.ports.ModelServer.infer``. The time left also goes to Triton as the request's queue
+        self, model: str, photo: bytes, *, deadline: float, options: Options, priority: Priority
+    ) -> Mapping[str, bytes]:
+        """See ``gateway.ports.TensorServer``. The time left also goes to Triton as the request's queue
         timeout, so that what cannot be in time is dropped there instead of computed."""
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise DeadlineExceeded("There was no time left to ask the model: allow more time.")
         request = pb.ModelInferRequest(
-            model_name=ANIMALS,
+            model_name=model,
             inputs=(_INPUT,),
             outputs=_OUTPUTS_OF_SPECIES if options.tasks is Task.SPECIES else _OUTPUTS,
             raw_input_contents=(struct.pack("<I", len(photo)) + photo,),
@@ -69,23 +64,23 @@ class TritonClient:
             response = await self._stub.ModelInfer(request, timeout=left_s)
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
-        return Inference(_row(response))
+        return _row(response)
 
-    async def ready(self) -> bool:
-        """Whether Triton says that ``animals`` is ready."""
+    async def ready(self, model: str) -> bool:
+        """Whether Triton says that ``model`` is ready."""
         try:
-            answer = await self._stub.ModelReady(pb.ModelReadyRequest(name=ANIMALS), timeout=READY_TIMEOUT_S)
+            answer = await self._stub.ModelReady(pb.ModelReadyRequest(name=model), timeout=READY_TIMEOUT_S)
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.ready)
 
-    async def config(self) -> Any:
-        """``ModelConfigResponse`` of ``animals``. Raises as :meth:`infer`."""
-        return await self._ask(self._stub.ModelConfig, pb.ModelConfigRequest(name=ANIMALS))
+    async def config(self, model: str) -> Any:
+        """``ModelConfigResponse`` of ``model``. Raises as :meth:`infer`."""
+        return await self._ask(self._stub.ModelConfig, pb.ModelConfigRequest(name=model))
 
-    async def statistics(self) -> Any:
-        """``ModelStatisticsResponse`` of ``animals``. Raises as :meth:`infer`."""
-        return await self._ask(self._stub.ModelStatistics, pb.ModelStatisticsRequest(name=ANIMALS))
+    async def statistics(self, model: str) -> Any:
+        """``ModelStatisticsResponse`` of ``model``. Raises as :meth:`infer`."""
+        return await self._ask(self._stub.ModelStatistics, pb.ModelStatisticsRequest(name=model))
 
     async def _ask(self, call: Any, request: Any) -> Any:
         try:
@@ -117,10 +112,25 @@ def translate(error: grpc.aio.AioRpcError) -> BestiaryError:
         )
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return Overloaded("The model server is out of room: try again in a moment.", retry_after_s=0.5)
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.CANCELLED):
+    return _unavailable(code, text) or ModelFailed(
+        "The model failed on this photo: tell the operator; the gateway's log has the reason."
+    )
+
+
+def _unavailable(code: grpc.StatusCode, text: str) -> ModelUnavailable | None:
+    """The model or its server is not there; None if that is not what is said."""
+    if code is grpc.StatusCode.NOT_FOUND or "unknown model" in text:
+        return ModelUnavailable(
+            "The model server has not loaded the model yet: try again in a few seconds.",
+            retry_after_s=2.0,
+            cause="missing",
+        )
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return ModelUnavailable(
             "The model server is away and is being restarted: try again in a few seconds.", retry_after_s=2.0
         )
     if "is not healthy" in text or "Failed to process the request" in text:
-        return ModelUnavailable("A model process died and is being restarted: try again.", retry_after_s=1.0)
-    return ModelFailed("The model failed on this photo: tell the operator; the gateway's log has the reason.")
+        return ModelUnavailable(
+            "A model process died and is being restarted: try again.", retry_after_s=1.0, cause="died"
+        )
+    return None

@@ -106,11 +106,10 @@ def check_source(
     kept = _without_copies(looked, label_of, checked)
     beside = places(kept)
     progress.start("comparing photos", blocks(len(kept)))
-    checked.pairs = near_pairs(kept, beside, progress.tick)
+    said = [label_of[photo.offered.name] for photo in kept]
+    checked.pairs = near_pairs(kept, said, beside, progress.tick)
     group_of = groups(kept, beside, checked.pairs)
-    members = [
-        Member(photo.sha256, label_of[photo.offered.name], group) for photo, group in zip(kept, group_of, strict=True)
-    ]
+    members = [Member(photo.sha256, label, group) for photo, label, group in zip(kept, said, group_of, strict=True)]
     parts = assign(members, settings.seed, earlier)
     squeezed: list[str] = []
     for photo, member, part in zip(kept, members, parts, strict=True):
@@ -122,6 +121,7 @@ def check_source(
     checked.names |= {row.key: row.common_name for row in checked.species}
     _tell_of_sources(offer, labels, squeezed, checked)
     checked.problems.extend(findings(checked))
+    checked.problems.sort(key=lambda problem: list(Severity).index(problem.severity))
     return checked
 
 
@@ -144,8 +144,10 @@ def _known_labels(
             known.append((photo, leaf))
     for label, count in sorted(unknown.items()):
         photos_of = "1 photo" if count == 1 else f"{count} photos"
-        advice = "Correct it, describe it in the --species file, or leave it out with --skip."
-        checked.add(Severity.REFUSED, "unknown_label", f"{means[label]} ({photos_of}) {advice}")
+        checked.add(Severity.REFUSED, "unknown_label", f"{means[label]} ({photos_of})")
+    if unknown:
+        text = "Correct these labels, describe their species in the --species file, or leave them out with --skip."
+        checked.add(Severity.REFUSED, "unknown_labels", text)
     return known
 
 
@@ -222,6 +224,9 @@ def _tell_of_sources(offer: Offer, labels: Labels, squeezed: Sequence[str], chec
     unused = sorted(set(labels.new) - {row.key for row in checked.species})
     if unused:
         checked.add(Severity.NOTE, "unused_species", f"No photo shows these of the --species file: {quoted(unused)}.")
+    if offer.other_files:
+        kinds = quoted([f"{count} {suffix}" for suffix, count in offer.other_files.most_common()])
+        checked.add(Severity.NOTE, "other_files", f"Not looked at, as they are no photos by their names: {kinds}.")
     if offer.odd_times:
         text = f"{len(offer.odd_times)} capture times cannot be read (such as that of {offer.odd_times[0]})."
         checked.add(Severity.WARNING, "odd_time", f"{text} Write them as 2026-11-23T06:30:00.")

@@ -32,24 +32,23 @@ _TOLD: Final[dict[Reason, str]] = {
     Reason.NO_LABEL: "without a label",
     Reason.SEVERAL_LABELS: "showing several species",
     Reason.SKIPPED_LABEL: "whose label is skipped",
-    Reason.UNKNOWN_LABEL: "whose label is unknown",
     Reason.UNDECODABLE: "that cannot be decoded",
     Reason.TRUNCATED: "cut off",
     Reason.TINY: "too small",
     Reason.TOO_LARGE: "too large",
-    Reason.DUPLICATE: "that are copies of others",
-    Reason.LABEL_CONFLICT: "that are one file under several labels",
+    Reason.DUPLICATE: "copied from others",
+    Reason.LABEL_CONFLICT: "with contradicting labels for one file",
 }
 
 
 def findings(checked: Checked) -> list[Problem]:
-    """All problems of the photos and of the left-out ones, the worst first."""
+    """What the photos and the left-out ones are like."""
     parts = (_left_out, _classes, _near, _together, _looks, _said)
     found = [Problem(*problem) for problem in chain.from_iterable(part(checked) for part in parts)]
     if not checked.photos:
         text = "No photo is left. The reasons stand beside the photos that were left out."
         found = [Problem(Severity.REFUSED, "no_photos", text), *found]
-    return sorted(found, key=lambda problem: list(Severity).index(problem.severity))
+    return found
 
 
 Findings = Iterator[tuple[Severity, str, str]]
@@ -57,9 +56,10 @@ Findings = Iterator[tuple[Severity, str, str]]
 
 def _left_out(checked: Checked) -> Findings:
     harmless = (Reason.SKIPPED_LABEL, Reason.DUPLICATE)
-    for reason, count in Counter(one.reason for one in checked.left_out).most_common():
+    told = (one.reason for one in checked.left_out if one.reason is not Reason.UNKNOWN_LABEL)  # told label by label
+    for reason, count in Counter(told).most_common():
         example = next(one.name for one in checked.left_out if one.reason is reason)
-        text = f"{_photos(count)} {_TOLD[reason]} left out, such as {example}."
+        text = f"Left out: {_photos(count)} {_TOLD[reason]}, such as {example}."
         yield Severity.NOTE if reason in harmless else Severity.WARNING, reason.value, text
 
 
@@ -92,13 +92,13 @@ def _near(checked: Checked) -> Findings:
     if conflicts:
         first, second = checked.photos[conflicts[0].first], checked.photos[conflicts[0].second]
         text = (
-            f"{len(conflicts)} pairs show nearly the same picture under two labels, such as {first.original} "
-            f"({first.label}) and {second.original} ({second.label}). Correct the wrong one."
+            f"{_photos(len(conflicts))} with nearly the picture of another that has another label, such as "
+            f"{first.original} ({first.label}) and {second.original} ({second.label}). Correct the wrong one."
         )
         yield Severity.WARNING, "near_conflict", text
     alike = len(checked.pairs) - len(conflicts)
     if alike:
-        text = f"{alike} pairs show nearly the same picture under one label. They are kept, in one part each."
+        text = f"{_photos(alike)} with nearly the picture of another of the same label. They stay in one part."
         yield Severity.NOTE, "near_duplicate", text
 
 

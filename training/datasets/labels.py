@@ -103,8 +103,16 @@ class Labels:
                 return next(iter(means))
             if means:
                 return UnknownLabel(label, (), tuple(sorted(means)))
-        near = difflib.get_close_matches(name, self._shown, _NEAREST, _CUTOFF)
-        return UnknownLabel(label, tuple(self._shown[one] for one in near))
+        return UnknownLabel(label, tuple(self._shown[one] for one in self._nearest(name)))
+
+    def _nearest(self, name: str) -> list[str]:
+        """Narrower names ('panda': 'red panda'), or else those spelled like it."""
+        narrower = sorted(
+            (known for known in self._shown if f" {name} " in f" {known} "), key=lambda one: (len(one), one)
+        )
+        if not name or narrower:
+            return narrower[:_NEAREST] if name else []
+        return difflib.get_close_matches(name, self._shown, _NEAREST, _CUTOFF)
 
 
 def read_species(file: Path) -> tuple[NewSpecies, ...]:
@@ -140,6 +148,8 @@ def _row(cells: Mapping[str, str | None], where: str) -> NewSpecies:
     key, *ranks, common_name = ((cells[column] or "").strip() for column in SPECIES_COLUMNS)
     if not _KEY.fullmatch(key):
         raise DataError(f"{where}: the leaf '{key[:80]}' has to be 1 to 64 letters a-z, digits or underscores.")
+    if folded(key) in BLANKS:
+        raise DataError(f"{where}: '{key}' is what photos without an animal are called. Choose another key.")
     if not common_name or not ranks[0]:
         raise DataError(f"{where}: {key} needs a class (such as Mammalia) and a common name.")
     depth = sum(map(bool, ranks))
@@ -174,19 +184,18 @@ def _check_lineages(taxonomy: Taxonomy, rows: Sequence[NewSpecies], where: str) 
 
 def _leaf_of(taxonomy: Taxonomy, row: NewSpecies, where: str) -> str | None:
     """The leaf that a row's animal is already, or None. Raises DataError if it takes another animal's name."""
+    found = None
     for leaf in taxonomy:
-        if row.ranks[-1] and leaf.ranks[-1] == row.ranks[-1] and not leaf.variety:
-            return leaf.key
-        breed = bool(leaf.variety)  # others of its species share its common name
+        breed = bool(leaf.variety)  # others of its species share its names
         same_name = leaf.key == row.key or (not breed and folded(leaf.common_name) == folded(row.common_name))
-        if same_name and _holds(leaf, row.ranks):
-            return leaf.key
-        if same_name:
+        if same_name and not _holds(leaf, row.ranks):
             raise DataError(
                 f"{where}: '{row.key}' ({row.common_name}) has the name of the leaf {leaf.key}, which is "
                 f"{leaf.scientific_name or 'no animal'}. Choose another key and common name."
             )
-    return None
+        if same_name or (row.ranks[-1] and leaf.ranks[-1] == row.ranks[-1] and not breed):
+            found = found or leaf.key
+    return found
 
 
 def _holds(leaf: Leaf, ranks: Iterable[str]) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -76,6 +78,8 @@ class Offer:
     left_out: list[LeftOut] = field(default_factory=list)
     odd_times: list[str] = field(default_factory=list)
     """Photos whose capture time is given and cannot be read; it counts as not known."""
+    other_files: Counter[str] = field(default_factory=Counter)
+    """Suffix -> files in folders of classes that are no photos by their names."""
 
     def leave_out(self, name: str, label: str, reason: Reason, detail: str) -> None:
         """Note a photo that is not offered after all."""
@@ -88,22 +92,38 @@ def read_folders(top: Path) -> Offer:
     Raises DataError if there is no such folder with a photo in it.
     """
     offer = Offer("folders")
-    for path in sorted(top.rglob("*")):
-        below = path.relative_to(top)
-        if path.suffix.lower() not in SUFFIXES or any(part.startswith(".") for part in below.parts):
+    for entry in sorted(top.iterdir()):
+        if entry.name.startswith("."):
             continue
-        if not path.is_file():
-            continue
-        if len(below.parts) == 1:
-            offer.leave_out(below.name, "", Reason.NO_LABEL, "It lies beside the folders of the classes, in none.")
-            continue
-        offer.photos.append(Offered(path, below.as_posix(), below.parts[0]))
+        if entry.is_dir():
+            for path in sorted(_files(entry)):
+                _take(path, f"{entry.name}/{path.relative_to(entry).as_posix()}", entry.name, offer)
+        elif entry.suffix.lower() in SUFFIXES:
+            offer.leave_out(entry.name, "", Reason.NO_LABEL, "It lies beside the folders of the classes, in none.")
     if not offer.photos:
         raise DataError(
             f"No photo in {top}: it takes a folder a class, such as {top.name}/red_fox/1.jpg, with "
             f"{' '.join(sorted(suffix[1:] for suffix in SUFFIXES))} files. Is this one level too high or too low?"
         )
     return offer
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below; hidden ones are skipped, links to folders inside are not followed. Raises OSError."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for where, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(where) / name for name in names if not name.startswith("."))
+
+
+def _take(path: Path, name: str, label: str, offer: Offer) -> None:
+    if path.suffix.lower() in SUFFIXES:
+        offer.photos.append(Offered(path, name, label))
+    else:
+        offer.other_files[path.suffix.lower() or path.name] += 1
 
 
 class Files:
@@ -117,9 +137,9 @@ class Files:
     def find(self, name: str, label: str) -> Path | None:
         """The file, or None after it was noted why there is none. Backslashes count as slashes where that helps."""
         path = self._top / name
-        if not path.is_file() and "\\" in name:
-            path = self._top / name.replace("\\", "/")
         try:
+            if "\\" in name and not path.is_file():
+                path = self._top / name.replace("\\", "/")
             inside = path.resolve().is_relative_to(self._resolved)
             there = inside and path.is_file()
         except (OSError, ValueError):  # a name with a zero byte, too long, a circle of links
@@ -163,10 +183,10 @@ def load_json(file: Path) -> Any:
     """The JSON in a file. Raises DataError."""
     try:
         return json.loads(file.read_text("utf-8-sig"))
-    except (UnicodeDecodeError, RecursionError):
-        raise DataError(f"{file} is not JSON in UTF-8. Save it again from the tool that wrote it.") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{file} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
+    except (ValueError, RecursionError):  # no UTF-8, a number of thousands of digits, lists in lists in lists
+        raise DataError(f"{file} is not JSON in UTF-8. Save it again from the tool that wrote it.") from None
 
 
 def quoted(names: Sequence[str], most: int = 5) -> str:

@@ -44,7 +44,7 @@ class Checked:
     left_out: list[LeftOut] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
-    """Near-duplicates, by place in ``photos``."""
+    """Links between near-duplicates, by place in ``photos``."""
     names: dict[str, str] = field(default_factory=dict)
     """Label -> common name."""
 
@@ -63,5 +63,5 @@ class Checked:
         return {label: {part: counts[label, part] for part in PARTS} for label in sorted(self.names)}
 
     def conflicts(self) -> list[Pair]:
-        """Near-duplicates with different labels."""
+        """Those between different labels."""
         return [pair for pair in self.pairs if self.photos[pair.first].label != self.photos[pair.second].label]

@@ -114,8 +114,8 @@ def assign(photos: Sequence[Member], seed: int, earlier: Mapping[str, Part] | No
     A group with a photo of an ``earlier`` version (SHA-256 -> part) stays where most of those photos were, so what
     was held back is never learned from later. Others are ordered by a seeded hash of their name:
 
-    - A location shows many classes. It goes where its hash says, whatever else there is; if no location would be held
-      back, the first two by hash are.
+    - A location shows many classes. It goes where its hash says, whatever else there is; if three or more would leave
+      a part empty, it gets one of the part that has most.
     - Other groups fill up the shares of their own class, ``TEST_SHARE`` and then ``VALIDATION_SHARE`` of the rest,
       in that order: other classes do not matter.
     """
@@ -166,7 +166,11 @@ def _scatter(ordered: Sequence[str], seed: int, part_of: dict[str, Part]) -> Non
     for name in rest:
         share = share_of(name, seed)
         part_of[name] = next((part for part, limit in limits.items() if share < limit), "train")
-    for part in limits if len(ordered) >= len(PARTS) else ():
-        learned = [name for name in rest if part_of[name] == "train"]
-        if not any(part_of[name] == part for name in ordered) and len(learned) > 1:
-            part_of[learned[0]] = part
+    if len(ordered) < len(PARTS):
+        return
+    for part in PARTS:
+        if all(part_of[name] != part for name in ordered):
+            most, count = Counter(part_of[name] for name in ordered).most_common(1)[0]
+            free = [name for name in rest if part_of[name] == most]
+            if free and count > 1:
+                part_of[free[0]] = part

@@ -97,6 +97,8 @@ class _Page:
     def content(self) -> dict[str, Any]:
         checked = self._checked
         conflicts = checked.conflicts()
+        known = set(conflicts)
+        alike = [pair for pair in checked.pairs if pair not in known]
         return {
             "kind": checked.kind,
             "parts": PARTS,
@@ -106,11 +108,8 @@ class _Page:
             "classes": self._classes(),
             "conflicts": [self._pair(pair.first, pair.second) for pair in conflicts[:MOST_PAIRS]],
             "conflict_count": len(conflicts),
-            "alike": [
-                self._pair(pair.first, pair.second)
-                for pair in [pair for pair in checked.pairs if pair not in set(conflicts)][:MOST_PAIRS]
-            ],
-            "alike_count": len(checked.pairs) - len(conflicts),
+            "alike": [self._pair(pair.first, pair.second) for pair in alike[:MOST_PAIRS]],
+            "alike_count": len(alike),
             "left_out": self._left_out(),
         }
 
@@ -191,6 +190,8 @@ class _Page:
 
 
 def thumbnails_in(checked: Checked) -> int:
-    """About how many thumbnails a report has, for a progress bar."""
+    """How many thumbnails a report tells of, for a progress bar."""
     sizes = Counter(photo.label for photo in checked.photos)
-    return sum(min(size, MOST_OF_CLASS) for size in sizes.values()) + 2 * min(len(checked.pairs), MOST_PAIRS)
+    conflicts = len(checked.conflicts())
+    pairs = min(conflicts, MOST_PAIRS) + min(len(checked.pairs) - conflicts, MOST_PAIRS)
+    return sum(min(size, MOST_OF_CLASS) for size in sizes.values()) + 2 * pairs

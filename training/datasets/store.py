@@ -147,14 +147,14 @@ def damaged(dataset: Dataset, tick: Callable[[], None] = lambda: None) -> list[D
 def _read_version(folder: Path) -> Dataset:
     """A version whether its photos are there or not."""
     facts = _read_facts(folder)
-    species = tuple(_species(row) for row in facts["species"])
     try:
+        species = tuple(_species(row) for row in facts["species"])
         with (folder / PHOTOS).open(encoding="utf-8", newline="") as stream:
             photos = tuple(_photo(row) for row in csv.DictReader(stream))
     except FileNotFoundError:
         raise DataError(f"{folder} has no {PHOTOS}: add the data set again.") from None
     except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise DataError(f"{folder / PHOTOS} cannot be read ({error!r}): add the data set again.") from None
+        raise DataError(f"The version in {folder} is damaged ({error!r}): add the data set again.") from None
     digest = content_digest(photos, species)
     if digest != facts["digest"]:
         raise DataError(f"{folder} was changed after it was written; versions never change. Add the data set again.")

@@ -71,12 +71,18 @@ class Access:
         raise Forbidden("Pages of other origins may not send photos here: name theirs in BESTIARY_CORS_ORIGINS.")
 
 
+def principal_in(scope: AsgiScope) -> Principal | None:
+    """The caller that :class:`Access` found; None where nobody was asked for."""
+    principal = scope.get(_PRINCIPAL)
+    return principal if isinstance(principal, Principal) else None
+
+
 def _holding(scope: Scope) -> Callable[[Request], Awaitable[Principal]]:
     """A dependency that gives the caller. Raises Unauthenticated, Forbidden."""
 
     async def principal_of(request: Request) -> Principal:
-        principal = request.scope.get(_PRINCIPAL)
-        if not isinstance(principal, Principal):
+        principal = principal_in(request.scope)
+        if principal is None:
             raise Unauthenticated("Credentials are needed.")
         require(principal, scope)
         return principal
@@ -93,6 +99,6 @@ Reads = Annotated[Principal, Depends(_holding(Scope.READ))]
 
 def metrics_reader(request: Request) -> None:
     """A dependency of ``/metrics``: Raises Forbidden if a principal was asked for and may not read."""
-    principal = request.scope.get(_PRINCIPAL)
-    if isinstance(principal, Principal):
+    principal = principal_in(request.scope)
+    if principal is not None:
         require(principal, Scope.READ)

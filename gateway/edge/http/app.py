@@ -20,10 +20,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Match, Route
 
 from gateway.auth.guard import Guard
-from gateway.edge.http import kserve, rest
+from gateway.edge.http import kserve, releases, rest
 from gateway.edge.http.access import DOCS, HEALTH, METRICS, Access, metrics_reader
 from gateway.edge.http.headers import SecurityHeaders, docs_policy, security_headers
-from gateway.edge.http.problems import MEDIA_TYPE, Problem, problem
+from gateway.edge.http.problems import MEDIA_TYPE, Problem, problem, refuse
+from gateway.edge.http.quick import QuickClassify
 from gateway.errors import BestiaryError, InvalidRequest
 from gateway.metrics import Metrics
 from gateway.service import Service
@@ -62,7 +63,9 @@ def create_app(
     )
     schemes = [] if guard.open else [Security(HTTPBearer(auto_error=False)), Security(_API_KEY)]
     app.include_router(rest.router(service, options.upload_timeout_s), dependencies=schemes)
+    app.include_router(releases.router(service), dependencies=schemes)
     app.include_router(kserve.router(service, options.version, options.upload_timeout_s), dependencies=schemes)
+    app.add_middleware(QuickClassify, service=service, upload_timeout_s=options.upload_timeout_s)
     _add_middleware(app, guard, options)
     _add_docs(app)
     _add_operations(app, service, metrics, refresh)
@@ -125,10 +128,7 @@ def _add_operations(app: FastAPI, service: Service, metrics: Metrics, refresh: C
 def _add_errors(app: FastAPI, headers: Mapping[str, str]) -> None:
     @app.exception_handler(BestiaryError)
     async def on_error(request: Request, error: BestiaryError) -> Response:
-        if error.__cause__ is not None:
-            cause = " ".join(str(error.__cause__).split())
-            log.warning("%s %s: %s (%s)", request.method, request.url.path, error.reason, cause)
-        return problem(error)
+        return refuse(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:

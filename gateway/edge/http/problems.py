@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
+from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from gateway.edge.status import http_status
 from gateway.errors import BestiaryError, Forbidden, Unauthenticated
+
+log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -37,6 +41,14 @@ def problem(error: BestiaryError) -> JSONResponse:
         headers["WWW-Authenticate"] = error.challenge
     body = Problem(title=status.phrase, status=status, code=error.reason, detail=str(error), retryable=error.retryable)
     return JSONResponse(body.model_dump(), status, headers, media_type=MEDIA_TYPE)
+
+
+def refuse(request: Request, error: BestiaryError) -> JSONResponse:
+    """:func:`problem`, with a line in the log where the error has a cause that callers are not told."""
+    if error.__cause__ is not None:
+        cause = " ".join(str(error.__cause__).split())
+        log.warning("%s %s: %s (%s)", request.method, request.url.path, error.reason, cause)
+    return problem(error)
 
 
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
