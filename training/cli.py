@@ -18,7 +18,7 @@ from training.detector_cli import app as detector
 from training.errors import TrainingError
 from training.evaluate import Progress
 
-app = typer.Typer(help="Fine-tune the classifier and the detector and measure them.", invoke_without_command=True)
+app = typer.Typer(invoke_without_command=True)
 app.callback()(add_species)
 app.add_typer(detector)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from training.evaluate import Progress as Tell
 
 FAILED: Final = 1
+USAGE: Final = 2
 _RECIPE: Final = "Recipe"
 
 Data = Annotated[
@@ -87,7 +87,7 @@ def add_species(
         return
     if not data:
         typer.echo(context.get_help())
-        raise typer.Exit(0 if len(sys.argv) <= 1 else 2)
+        raise typer.Exit(USAGE)
     if importlib.util.find_spec("torch") is None:
         typer.echo("PyTorch is not installed. Install the training extra: pip install 'bestiary[train]'", err=True)
         raise typer.Exit(FAILED)

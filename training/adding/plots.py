@@ -40,6 +40,7 @@ def epochs(history: History) -> str:
         panel.axvline(history.best, color="#bbbbbb", linestyle="--", linewidth=1)
         panel.set_title(title, fontsize=10)
         panel.set_xlabel("epoch")
+        panel.xaxis.get_major_locator().set_params(integer=True)
         panel.legend(fontsize=8, frameon=False)
         panel.spines[["top", "right"]].set_visible(False)
     left.set_ylim(bottom=0)

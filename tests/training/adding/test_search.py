@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ def test_a_search_goes_on_with_the_trials_that_it_has(task: Task, recipe: AddRec
             counted.append(done)
 
     machine = Machine(torch.device("cpu"))
+    recipe = dataclasses.replace(recipe, epochs=1)
     search(task, recipe, 2, tmp_path, machine, progress, track=False)
     assert counted == [0, 1]
     found = search(task, recipe, 3, tmp_path, machine, progress, track=False)

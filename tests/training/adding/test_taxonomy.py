@@ -37,7 +37,7 @@ def test_every_old_leaf_keeps_its_logit_even_after_two_extensions() -> None:
     [
         (_row("macaque"), "already"),
         (_row("x", common_name="macaque"), "another species"),
-        (_row("y", common_name=""), ""),
+        (_row("y", common_name=""), "common name"),
     ],
 )
 def test_what_would_be_two_of_one_name_is_refused(row: dict[str, str], reason: str) -> None:
