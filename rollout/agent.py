@@ -80,7 +80,7 @@ class Agent:
         self._states: dict[str, str] = {}
         self._reported: ReplicaReport | None = None
         self._reported_at = 0.0
-        self._said = ""
+        self._said: dict[str, str] = {}
 
     @property
     def champion_tag(self) -> str:
@@ -126,11 +126,11 @@ class Agent:
         """What a step meets does not end the agent: it is said once, and the next step tries again."""
         try:
             await step()
-            self._said = ""
+            self._said.pop(step.__name__, None)
         except (RolloutError, TritonAway, TritonRefused, OSError) as error:
-            if str(error) != self._said:
+            if str(error) != self._said.get(step.__name__):
                 log.warning("%s", error)
-                self._said = str(error)
+                self._said[step.__name__] = str(error)
         except Exception:
             log.exception("a step of the sync agent failed; what is loaded stays")
 

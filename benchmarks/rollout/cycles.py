@@ -213,7 +213,7 @@ def print_result(result: Result) -> None:
     console.print(table)
     console.print(held)
     console.print(
-        f"{result.photos} photos, {result.failed} failed; the slowest swap took {result.heard_s_max:.1f} s to be heard of"
+        f"{result.photos} photos, {result.failed} failed; the slowest swap was heard of in {result.heard_s_max:.1f} s"
     )
 
 
