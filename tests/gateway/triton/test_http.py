@@ -55,8 +55,8 @@ async def served(handle: Handler) -> AsyncIterator[TritonHttp]:
     async def quietly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await handle(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the client went, or the test is over
         finally:
             writer.close()
 
