@@ -19,6 +19,9 @@ from loadtest import scenes
 TRAP_PIXELS: Final = 2_900_000
 """A photo of a folder with this many pixels or more is a camera trap's (2048 x 1536 is 3.1 MP)."""
 
+SMALL_PIXELS: Final = 1_000_000
+"""A photo with fewer is a small upload; between the two it stands for neither and is left out."""
+
 MAX_OF_A_KIND: Final = 64
 MAX_BYTES_OF_A_KIND: Final = 64 << 20
 """Bounds of what one generator holds; of a larger folder a sample is sent."""
@@ -119,7 +122,7 @@ def _of_folder(folder: Path, seed: int) -> dict[Kind, tuple[bytes, ...]]:
 
 
 def _kind_of(path: Path, folder: Path) -> Kind | None:
-    """By its folder, else by its pixels; None for what has the name of another kind of file."""
+    """By its folder, else by its pixels; None for neither, and for what has the name of another kind of file."""
     top = path.relative_to(folder).parts[0]
     if top in tuple(Kind):
         return Kind(top)
@@ -127,9 +130,10 @@ def _kind_of(path: Path, folder: Path) -> Kind | None:
         return None
     try:
         with Image.open(path) as image:
-            return Kind.TRAP if image.width * image.height >= TRAP_PIXELS else Kind.SMALL
+            pixels = image.width * image.height
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return Kind.BAD
+    return Kind.TRAP if pixels >= TRAP_PIXELS else Kind.SMALL if pixels < SMALL_PIXELS else None
 
 
 def draw(mix: Mix, number: int, seed: int) -> NDArray[np.int8]:

@@ -94,8 +94,8 @@ def _poisson(chance: np.random.Generator, rate: float, seconds: float) -> NDArra
 
 
 def _ramp(chance: np.random.Generator, schedule: Schedule) -> NDArray[np.float64]:
-    """A Poisson process of rate r(t) = a + b t: unit-rate arrivals through the inverse of its integral a t + b t²/2
-    (Çınlar 1975, time scaling)."""
+    """A Poisson process of rate r(t) = a + b t: unit-rate arrivals through the inverse of its integral a t + b t^2/2
+    (inversion method, Devroye 1986, VI.1.3)."""
     a, b = schedule.rate, (schedule.to_rate - schedule.rate) / schedule.seconds
     expected = (schedule.rate + schedule.to_rate) / 2 * schedule.seconds
     unit = _poisson(chance, 1.0, expected)
