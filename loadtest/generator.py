@@ -27,8 +27,8 @@ import time  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from typing import Any, Final  # noqa: E402
 
-import gevent  # noqa: E402
-from gevent.event import Event  # noqa: E402
+import gevent  # type: ignore[import-untyped]  # noqa: E402
+from gevent.event import Event  # type: ignore[import-untyped]  # noqa: E402
 from locust.env import Environment  # noqa: E402
 from locust.exception import StopUser  # noqa: E402
 from locust.runners import MasterRunner, WorkerRunner  # noqa: E402
@@ -69,7 +69,7 @@ class Job:
 
     def __init__(self, environment: Environment, plan: Plan, photos: Photos, share: Share, tell: Tell) -> None:
         def observe(user: str, kind: str, seconds: float, outcome: str) -> None:
-            environment.events.request.fire(
+            environment.events.request.fire(  # type: ignore[no-untyped-call]
                 request_type=user,
                 name=kind,
                 response_time=1e3 * seconds,
@@ -81,7 +81,7 @@ class Job:
         self._plan, self._tell, self._worker = plan, tell, share.index
         self._load = Load(plan, photos, share, observe)
         self._begun, self._users, self._callers = Event(), 0, 0
-        environment.user_classes[0].job = self
+        PhotoUser.job = self
 
     def run(self) -> None:
         """What a user does; returns when the run is over."""

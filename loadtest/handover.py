@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from typing import BinaryIO
+from typing import IO
 
 from loadtest.photos import Kind
 from loadtest.plan import Plan, load_plan
@@ -13,7 +13,7 @@ from loadtest.plan import Plan, load_plan
 Photos = Mapping[Kind, Sequence[bytes]]
 
 
-def write_job(stream: BinaryIO, plan: Plan, photos: Photos) -> None:
+def write_job(stream: IO[bytes], plan: Plan, photos: Photos) -> None:
     """For another process's standard input: the length of the JSON, the JSON, the photos' bytes. Raises OSError."""
     sizes = {kind.value: [len(photo) for photo in its] for kind, its in photos.items()}
     head = json.dumps({"plan": plan.dump(), "sizes": sizes}).encode()
@@ -24,7 +24,7 @@ def write_job(stream: BinaryIO, plan: Plan, photos: Photos) -> None:
     stream.flush()
 
 
-def read_job(stream: BinaryIO) -> tuple[Plan, Photos]:
+def read_job(stream: IO[bytes]) -> tuple[Plan, Photos]:
     """The inverse of :func:`write_job`."""
     (length,) = struct.unpack("<I", stream.read(4))
     head = json.loads(stream.read(length))

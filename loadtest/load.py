@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import gevent
-from gevent.pool import Group
+import gevent  # type: ignore[import-untyped]
+from gevent.pool import Group  # type: ignore[import-untyped]
 
 from loadtest.handover import Photos
 from loadtest.photos import Kind, draw
@@ -71,8 +71,8 @@ class Load:
         times = planned_times(plan.schedule, plan.seed)
         mine = slice(share.index, None, share.of)
         kinds, users = tuple(plan.mix), tuple(plan.users)
-        of_kind = draw(plan.mix, len(times), plan.seed)[mine].tolist()
-        of_user = draw(plan.users, len(times), plan.seed + 1)[mine].tolist()
+        of_kind = draw(list(plan.mix.values()), len(times), plan.seed)[mine].tolist()
+        of_user = draw(list(plan.users.values()), len(times), plan.seed + 1)[mine].tolist()
         zero = time.monotonic() + LEAD_S + plan.schedule.warm_up_s
         for at, kind, user in zip(times[mine].tolist(), of_kind, of_user, strict=True):
             while (pause := zero + at - time.monotonic()) > 0:
@@ -91,8 +91,8 @@ class Load:
         self._closed_began = self._closed_began or time.monotonic()
         zero = self._closed_began + plan.schedule.warm_up_s
         kinds, users = tuple(plan.mix), tuple(plan.users)
-        of_kind = itertools.cycle(draw(plan.mix, 4096, plan.seed + caller).tolist())
-        of_user = itertools.cycle(draw(plan.users, 4096, plan.seed + caller + 1).tolist())
+        of_kind = itertools.cycle(draw(list(plan.mix.values()), 4096, plan.seed + caller).tolist())
+        of_user = itertools.cycle(draw(list(plan.users.values()), 4096, plan.seed + caller + 1).tolist())
         while (at := time.monotonic() - zero) < plan.schedule.seconds:
             if self._one(zero, at, kinds[next(of_kind)], users[next(of_user)]) != OK:
                 gevent.sleep(MIN_PAUSE_S)

@@ -136,6 +136,6 @@ def _kind_of(path: Path, folder: Path) -> Kind | None:
     return Kind.TRAP if pixels >= TRAP_PIXELS else Kind.SMALL if pixels < SMALL_PIXELS else None
 
 
-def draw(mix: Mix, number: int, seed: int) -> NDArray[np.int8]:
-    """Which kind each of ``number`` photos is, int8 [number], places in ``tuple(mix)``; the same for the same seed."""
-    return np.random.default_rng([seed, 1]).choice(len(mix), number, p=list(mix.values())).astype(np.int8)
+def draw(shares: Sequence[float], number: int, seed: int) -> NDArray[np.int8]:
+    """A place in ``shares`` for each of ``number`` photos, int8 [number]; the same for the same seed."""
+    return np.random.default_rng([seed, 1]).choice(len(shares), number, p=list(shares)).astype(np.int8)

@@ -6,7 +6,7 @@ import math
 import time
 from typing import Any, Final
 
-import gevent
+import gevent  # type: ignore[import-untyped]
 
 from loadtest.wire.reply import Reply
 

@@ -19,6 +19,7 @@ from typing import IO, Any, Final
 from loadtest.handover import Photos, write_job
 from loadtest.plan import Plan
 from loadtest.samples import Samples
+from loadtest.schedule import planned_times
 
 STOP_LIMIT_S: Final = 10.0
 SILENCE_LIMIT_S: Final = 90.0
@@ -64,6 +65,11 @@ class Run:
     def photos_sent(self) -> int:
         """Rows so far."""
         return sum(len(chunk["planned"]) for chunk in self.chunks)
+
+    @property
+    def planned(self) -> int:
+        """Photos of the whole schedule; of a closed loop, whatever was sent."""
+        return self.photos_sent if self.plan.callers else len(planned_times(self.plan.schedule, self.plan.seed))
 
     @property
     def complete(self) -> bool:

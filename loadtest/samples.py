@@ -43,16 +43,10 @@ class Samples:
         parts = list(chunks)
         order = np.argsort(_floats(parts, "planned"), kind="stable")
         names = list(dict.fromkeys(name for part in parts for name in part["stages"]))
-        return cls(
-            **{name: _floats(parts, name)[order] for name in TIMES},
-            **{name: np.array([word for part in parts for word in part[name]], np.str_)[order] for name in WORDS},
-            stages={
-                name: np.concatenate(
-                    [_column(part["stages"].get(name) or [math.nan] * len(part["planned"])) for part in parts]
-                )[order]
-                for name in names
-            },
-        )  # fmt: skip
+        columns: dict[str, Any] = {name: _floats(parts, name)[order] for name in TIMES}
+        for name in WORDS:
+            columns[name] = np.array([word for part in parts for word in part[name]], np.str_)[order]
+        return cls(**columns, stages={name: _stage(parts, name)[order] for name in names})
 
     def __len__(self) -> int:
         return len(self.planned)
@@ -124,15 +118,10 @@ def load(folder: Path) -> Samples:
     """Read what :func:`save` wrote. Raises OSError, ValueError if it is something else."""
     try:
         columns = _read(folder)
-        return Samples(
-            **{name: np.asarray(columns[name], np.float64) for name in TIMES},
-            **{name: np.asarray(columns[name], np.str_) for name in WORDS},
-            stages={
-                name.removeprefix(STAGE): np.asarray(values, np.float64)
-                for name, values in columns.items()
-                if name.startswith(STAGE)
-            },
-        )
+        read: dict[str, Any] = {name: np.asarray(columns[name], np.float64) for name in TIMES}
+        read |= {name: np.asarray(columns[name], np.str_) for name in WORDS}
+        stages = {name.removeprefix(STAGE): column for name, column in columns.items() if name.startswith(STAGE)}
+        return Samples(**read, stages={name: np.asarray(column, np.float64) for name, column in stages.items()})
     except KeyError as error:
         raise ValueError(f"{folder} holds no samples of a load test: the column {error} is missing.") from error
 
@@ -150,6 +139,11 @@ def _read(folder: Path) -> Mapping[str, Sequence[Any]]:
 
 def _floats(parts: Sequence[Mapping[str, Any]], name: str) -> Floats:
     return np.concatenate([_column(part[name]) for part in parts]) if parts else np.empty(0)
+
+
+def _stage(parts: Sequence[Mapping[str, Any]], name: str) -> Floats:
+    """A stage's column; NaN for the rows of chunks that have none."""
+    return np.concatenate([_column(part["stages"].get(name) or [math.nan] * len(part["planned"])) for part in parts])
 
 
 def _column(values: Sequence[float]) -> Floats:

@@ -79,8 +79,7 @@ class BestiarySender(GrpcSender):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan, CLASSIFY)
         self._metadata += (("bestiary-priority", plan.priority.value),)
-        tasks = pb.Tasks.Value(f"TASKS_{plan.tasks.name}")
-        self._rest = pb.ClassifyRequest(tasks=tasks).SerializeToString()
+        self._rest = pb.ClassifyRequest(tasks=f"TASKS_{plan.tasks.name}").SerializeToString()
 
     def prepare(self, photo: bytes) -> bytes:
         """The message with the photo, field 1, at its end."""
@@ -106,7 +105,7 @@ class KServeSender(GrpcSender):
         request.parameters["priority"].int64_param = plan.priority.level
         for name in KSERVE_OUTPUTS:
             request.outputs.add(name=name)
-        self._rest = request.SerializeToString()
+        self._rest: bytes = request.SerializeToString()
 
     def prepare(self, photo: bytes) -> bytes:
         """The message with ``raw_input_contents``, field 7, at its end: one BYTES element with its length."""

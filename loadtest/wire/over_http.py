@@ -60,7 +60,7 @@ class HttpSender:
         except (ValueError, KeyError, TypeError, struct.error):
             return Reply(STRANGE)
         if timing := response.get(SERVER_TIMING):
-            stages |= server_timing(timing)
+            stages |= server_timing(str(timing))
         return Reply(OK, stages)
 
     def stages(self, response: Any, body: bytes) -> Mapping[str, float]:
