@@ -14,18 +14,11 @@ from typing import Any, Final
 import numpy as np
 
 from loadtest.run import Run
-from loadtest.samples import Floats, Samples, percentile
+from loadtest.samples import Samples, percentile
+from loadtest.stages import where_time_went
 from loadtest.wire.reply import REJECTED
 
 PERCENTS: Final = (50, 90, 95, 99, 99.9)
-
-WHOLE: Final = "total"
-INNER: Final = {"total": "triton", "triton": "model"}
-"""Stages of the reply that hold another; what they have beyond it is shown, not they."""
-
-BEYOND: Final = {"total": "gateway, other", "triton": "Triton's queue and transfer", "model": "model, other"}
-WIRE: Final = "edge and wire"
-LATE: Final = "sent late"
 
 
 def summarise(run: Run) -> dict[str, Any]:
@@ -78,41 +71,6 @@ def surprises(samples: Samples) -> list[str]:
 
 def _words(counted: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {number}" for name, number in counted.items())
-
-
-def where_time_went(samples: Samples) -> dict[str, float]:
-    """Mean milliseconds of answered photos by stage, in the order of the way; they add up to the mean latency.
-
-    Stages are whatever the replies have. Of ``total``, ``triton`` and ``model``, which hold one another and the other
-    stages, the part beyond is given.
-    """
-    its = samples.where(samples.ok)
-    if not len(its):
-        return {}
-    return {name: float(np.mean(values)) for name, values in split(its).items()}
-
-
-def split(samples: Samples) -> dict[str, Floats]:
-    """Milliseconds by disjoint stage, each float64 [N], for answered photos."""
-    stages = {name: np.nan_to_num(values) for name, values in samples.stages.items()}
-    leaves = {name: values for name, values in stages.items() if name not in BEYOND}
-    served = stages.get(WHOLE, sum(leaves.values(), np.zeros(len(samples))))
-    wire = 1e3 * (samples.ended - samples.sent) - served
-    parts = {LATE: 1e3 * samples.late, WIRE: np.maximum(wire, 0.0), **leaves}
-    left = served - sum(leaves.values(), np.zeros(len(samples)))
-    # Innermost first: what the model has beyond its stages, then Triton beyond the model, then the gateway.
-    for outer in ("model", "triton"):
-        if outer in stages:
-            inner = INNER.get(outer)
-            held = stages[inner] if inner in stages else _inside_model(leaves, len(samples))
-            beyond = np.clip(stages[outer] - held, 0.0, np.maximum(left, 0.0))
-            parts[BEYOND[outer]], left = beyond, left - beyond
-    parts[BEYOND[WHOLE]] = np.maximum(left, 0.0)
-    return {name: values for name, values in parts.items() if float(values.max(initial=0.0)) > 0}
-
-
-def _inside_model(leaves: Mapping[str, Floats], number: int) -> Floats:
-    return sum((leaves[name] for name in ("decode", "detect", "classify") if name in leaves), np.zeros(number))
 
 
 def generator(run: Run) -> dict[str, Any]:

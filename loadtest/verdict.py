@@ -68,6 +68,12 @@ class Judgement:
         low, high = self.interval
         return not low <= self.objective.target <= high
 
+    @property
+    def limit_s(self) -> float | None:
+        """Of a latency objective its value, seconds."""
+        indicator = self.objective.indicator
+        return indicator.value if isinstance(indicator, Threshold) else None
+
     def told(self) -> dict[str, object]:
         """For JSON."""
         low, high = self.interval
@@ -76,6 +82,7 @@ class Judgement:
             "objective": self.objective.name,
             "outcome": self.outcome.value,
             "target": self.objective.target,
+            "limit_s": self.limit_s,
             "share": _number(self.share),
             "share_low": _number(low),
             "share_high": _number(high),

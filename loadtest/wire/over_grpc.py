@@ -124,8 +124,10 @@ KSERVE_OUTPUTS: Final = ("STATUS", "SPECIES_IDS", "SPECIES_SCORES", "SPECIES_NAM
 
 
 def read_timings(raw: bytes) -> dict[str, float]:
-    """The timings tensor of one photo: milliseconds by stage. Raises struct.error."""
-    return dict(zip(TIMING_STAGES, struct.unpack(f"<{len(TIMING_STAGES)}f", raw), strict=True))
+    """The timings tensor of one photo: milliseconds by stage. Raises struct.error. Its total is that of the model,
+    which a record calls ``model``."""
+    stages = dict(zip(TIMING_STAGES, struct.unpack(f"<{len(TIMING_STAGES)}f", raw), strict=True))
+    return {"model" if name == "total" else name: value for name, value in stages.items()}
 
 
 def _field(number: int, data: bytes, serial: int | None = None) -> bytes:
