@@ -11,6 +11,7 @@ from cli import extras, keys, results
 from cli.classify import classify
 from cli.events import events
 from cli.export import export
+from cli.loadtest import loadtest
 from cli.status import status
 from cli.up import up
 
@@ -44,6 +45,7 @@ results.app.command()(export)
 app.add_typer(results.app, name="results")
 app.add_typer(keys.app, name="keys")
 app.command()(status)
+app.command(add_help_option=False, context_settings=extras.PASS_ON)(loadtest)
 extras.mount(app)
 
 

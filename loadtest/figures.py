@@ -60,7 +60,7 @@ def heat_map(samples: Samples, limits_ms: Mapping[str, float]) -> str:
         rows = np.geomspace(ms.min() * 0.95, ms.max() * 1.05, HEAT_ROWS + 1)
         columns = np.linspace(min(its.planned.min(), 0.0), its.planned.max() + 1e-6, HEAT_COLUMNS + 1)
         counts, _, _ = np.histogram2d(its.planned, ms, (columns, rows))
-        shown = np.ma.masked_equal(counts.T, 0)
+        shown = np.where(counts.T > 0, counts.T, np.nan)
         mesh = axes.pcolormesh(columns, rows, shown, cmap="viridis_r", norm="log", rasterized=True)
         figure.colorbar(mesh, label="photos")
     for limit in limits_ms.values():

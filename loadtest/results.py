@@ -54,7 +54,7 @@ def keep(result: Result, folder: Path) -> None:
     """Write ``run.json`` and the samples. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     save(result.samples, folder)
-    text = json.dumps(result.told | {"name": result.name}, indent=2, allow_nan=False)
+    text = json.dumps({"name": result.name, **result.told}, indent=2, allow_nan=False)
     (folder / RUN_FILE).write_text(text + "\n", encoding="utf-8")
 
 
