@@ -46,6 +46,7 @@ class _Group(TyperGroup):
 app = typer.Typer(
     name="loadtest",
     cls=_Group,
+    add_completion=False,
     no_args_is_help=True,
     help="Load tests that cannot flatter, with a verdict on every objective.\n\n"
     "Example: bestiary loadtest grpc://127.0.0.1:8081 --rate 50 --for 30s (as loadtest run ...; "
@@ -63,7 +64,7 @@ def _seconds(text: str) -> float:
 @app.command()
 def run(
     targets: Annotated[
-        list[str], typer.Argument(metavar="TARGET...", help="http://HOST:PORT or grpc://HOST:PORT (https, grpcs: TLS).")
+        list[str], typer.Argument(metavar="TARGET", help="http://HOST:PORT or grpc://HOST:PORT (https, grpcs: TLS).")
     ],
     rate: Annotated[float, typer.Option(help="Photos a second; of a ramp or steps where they begin.")] = 10.0,
     arrivals: Annotated[Arrivals, typer.Option(help="How they lie in time.")] = Arrivals.POISSON,
