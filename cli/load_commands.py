@@ -21,7 +21,6 @@ from contract.priority import Priority
 from contract.slo import SloError, read_objectives
 from loadtest.photos import MixError, load_photos, read_mix, read_weights
 from loadtest.plan import Plan, Protocol, Target, TargetError, read_targets
-from loadtest.report import render
 from loadtest.results import NoResult, read
 from loadtest.run import GeneratorFailed
 from loadtest.schedule import Arrivals, Schedule, ScheduleError, replay
@@ -94,7 +93,7 @@ def run(
     triton: Annotated[str, typer.Option(metavar="URL", help="Triton's HTTP port, for batch sizes.")] = "",
     max_rate: Annotated[bool, typer.Option("--find-max", help="Search the highest rate that holds.")] = False,
     resolution: Annotated[float, typer.Option(min=0.005, max=1, help="Of the search, a share.")] = 0.05,
-    max_runs: Annotated[int, typer.Option(min=2, help="Of the search, but for confirming its end.")] = 12,
+    max_runs: Annotated[int, typer.Option(min=1, help="Of the search, but for confirming its end.")] = 12,
     may_refuse: Annotated[float, typer.Option(min=0, max=1, help="Share of good photos refused at most.")] = 0.0,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep samples, run.json and report.html.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
@@ -169,6 +168,8 @@ def compare(
     except NoResult as error:
         raise typer.BadParameter(str(error)) from error
     if out is not None:
+        from loadtest.report import render
+
         out.write_text(render(results), encoding="utf-8")
     if as_json:
         typer.echo(json.dumps({"a": results[0].told, "b": results[1].told}))

@@ -14,7 +14,6 @@ import typer
 from cli import load_view, render
 from cli.options import FAILED, complain
 from contract.slo import Objective
-from loadtest import report
 from loadtest.find_max import Found, Trial, find_max
 from loadtest.photos import PhotoSet
 from loadtest.plan import Plan
@@ -102,6 +101,8 @@ def _refused_share(samples: Samples) -> float:
 
 
 def _write(folder: Path, result: Result, beside: Samples | None) -> None:
+    from loadtest import report  # matplotlib: half a second that other runs need not wait for
+
     try:
         keep(result, folder)
         (folder / REPORT_FILE).write_text(report.render([result], beside), encoding="utf-8")

@@ -68,6 +68,10 @@ def print_result(result: Result) -> None:
         f"generator: sent {_ms(one['late_p99_ms'])} ms late (p99), event loop {_ms(one['lag_p99_ms'])} ms late (p99), "
         f"{one['cpu_share'] or 0:.0%} of a core, {_ms(one['cpu_ms_per_photo'])} ms of CPU a photo"
     )
+    if stages := told["server"].get("gateway_stages_ms"):
+        print("gateway's own metrics, mean ms:", ", ".join(f"{name} {value:.1f}" for name, value in stages.items()))
+    if batches := told["server"].get("batches"):
+        print("executions by batch size:", ", ".join(f"{size}: {number}" for size, number in batches.items()))
     for note in told["notes"]:
         print(note)
     print_verdict(told["verdict"])

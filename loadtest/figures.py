@@ -90,7 +90,7 @@ def throughput(samples: Samples) -> str:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("s from the start")
     axes.set_ylabel("photos/s")
-    axes.legend(frameon=False)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     axes.grid(alpha=0.3)
     return _svg(figure)
 
@@ -129,7 +129,7 @@ def where(samples: Samples) -> str:
         left += means
     axes.invert_yaxis()
     axes.set_xlabel("ms, mean (numbers: of all)")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=3, frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return _svg(figure)
 
 

@@ -80,7 +80,7 @@ class Job:
 
         self._plan, self._tell, self._worker = plan, tell, share.index
         self._load = Load(plan, photos, share, observe)
-        self._begun, self._users, self._callers = Event(), 0, 0
+        self._begun, self._over, self._users, self._callers = Event(), Event(), 0, 0
         PhotoUser.job = self
 
     def run(self) -> None:
@@ -95,13 +95,14 @@ class Job:
                 self._load.open_loop()
         finally:
             self._users -= 1
+            if not self._users:
+                self._over.set()
 
     def report(self) -> None:
         """Tell what is measured until the run is over."""
         self._begun.wait(JOIN_LIMIT_S)
         deadline = time.monotonic() + self._load.length_s
-        while self._users and time.monotonic() < deadline:
-            gevent.sleep(REPORT_S)
+        while not self._over.wait(REPORT_S) and time.monotonic() < deadline:
             self._news()
         self._load.close()
         self._news()

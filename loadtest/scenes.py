@@ -22,6 +22,9 @@ JPEG_QUALITY: Final = 90
 TRAP_NOISE: Final = 6.0
 """Standard deviation of a sensor's noise, of 255: it, and not the scene, fills a camera trap's file."""
 
+NOISE_TILE: Final = 509
+"""Pixels. Not a multiple of JPEG's blocks, so that no two blocks are alike."""
+
 
 def small_photos() -> tuple[bytes, ...]:
     """Scenes of grass, sky and a dark four-legged shape, as JPEG."""
@@ -30,12 +33,13 @@ def small_photos() -> tuple[bytes, ...]:
 
 def trap_photos(small: Sequence[bytes]) -> tuple[bytes, ...]:
     """One photo of each camera-trap size out of small ones, enlarged and with a sensor's noise, as JPEG."""
+    noise = np.random.default_rng(0).normal(0, TRAP_NOISE, (NOISE_TILE, NOISE_TILE)).astype(np.int16)
     made = []
-    for number, size in enumerate(TRAP_SIZES):
+    for number, (width, height) in enumerate(TRAP_SIZES):
         with Image.open(io.BytesIO(small[number % len(small)])) as image:
-            large = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BICUBIC), np.float32)
-        noise = np.random.default_rng(number).normal(0, TRAP_NOISE, (size[1], size[0], 1)).astype(np.float32)
-        made.append(_jpeg(Image.fromarray((large + noise).clip(0, 255).astype(np.uint8))))
+            large = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR), np.int16)
+        tiled = np.tile(noise, (-(-height // NOISE_TILE), -(-width // NOISE_TILE)))[:height, :width, None]
+        made.append(_jpeg(Image.fromarray((large + tiled).clip(0, 255).astype(np.uint8))))
     return tuple(made)
 
 
@@ -48,10 +52,9 @@ def shrunk(photo: bytes) -> bytes:
 
 def bad_photos(good: bytes) -> tuple[bytes, ...]:
     """Ways in which uploads are spoiled: cut off, overwritten, no photo, an empty body, a bomb, an icon."""
-    middle = len(good) // 2
     return (
         good[: len(good) // 4],
-        good[: middle // 4] + bytes(range(256)) * (middle // 256) + good[-256:],
+        good[:200] + bytes(range(256)) * 20 + good[-200:],
         b"This is not a photo.\n" * 64,
         b"",
         _png_header(50_000, 50_000),
