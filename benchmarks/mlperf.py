@@ -1,4 +1,4 @@
-"""``python -m benchmarks.mlperf``: MLPerf LoadGen's Server scenario and ``bestiary loadtest`` in turn, at the same rate.
+"""``python -m benchmarks.mlperf``: MLPerf LoadGen's Server scenario and ``bestiary loadtest`` in turn, at one rate.
 
 A cross-check of our load generator by one that nobody here wrote: LoadGen draws its own Poisson arrivals, counts from
 the planned time as well, and has a verdict of its own. It calls ``bestiary.v1`` with messages that are ready. Needs
