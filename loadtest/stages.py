@@ -17,7 +17,9 @@ BEYOND: Final = {
     "triton": "Triton's queue and transfer",
     "model": "model, other",
 }
-IN_MODEL: Final = ("decode", "detect", "classify")
+INSIDE: Final = {"model": ("decode", "detect", "classify"), "triton": ("queue",)}
+"""Stages that a holder is known to hold. Others are the gateway's."""
+
 WIRE: Final = "edge and wire"
 LATE: Final = "sent late"
 
@@ -33,16 +35,19 @@ def split(samples: Samples) -> dict[str, Floats]:
     those that are not known here are taken to lie beside one another."""
     nothing = np.zeros(len(samples))
     leaves = {name: np.nan_to_num(values) for name, values in samples.stages.items() if name not in HOLDERS}
-    held = _sum((values for name, values in leaves.items() if name in IN_MODEL), nothing)
-    left = _sum(leaves.values(), nothing) - held  # what lies outside the model
+    inside = {
+        holder: _sum((leaves[name] for name in names if name in leaves), nothing) for holder, names in INSIDE.items()
+    }
+    inside["total"] = _sum(leaves.values(), nothing) - _sum(inside.values(), nothing)
     beyond: dict[str, Floats] = {}
+    held = left = nothing  # explained so far; stages that no holder has explained yet
     for holder in reversed(HOLDERS):
+        left = left + inside[holder]
         whole = samples.stages.get(holder, np.full(len(samples), np.nan))
         extra = np.nan_to_num(np.maximum(whole - held, 0.0))
-        if holder != "model":  # stages beside the model explain a part of it
-            explained = np.minimum(extra, left)
-            held, left, extra = held + explained, left - explained, extra - explained
-        beyond[BEYOND[holder]], held = extra, held + extra
+        explained = np.minimum(extra, left)
+        beyond[BEYOND[holder]] = extra - explained
+        held, left = held + extra, left - explained
     wire = np.maximum(1e3 * (samples.ended - samples.sent) - held - left, 0.0)
     parts = {LATE: 1e3 * samples.late, WIRE: wire, BEYOND["total"]: beyond[BEYOND["total"]]}
     parts |= {BEYOND["triton"]: beyond[BEYOND["triton"]], **leaves, BEYOND["model"]: beyond[BEYOND["model"]]}

@@ -71,6 +71,7 @@ def test_stages_that_are_new_show_up_and_it_still_adds_up() -> None:
     went = where_time_went(samples(**STAGES, journal=[1.5, math.nan], queue=[2.5, math.nan]))
     assert went["journal"] == 1.5
     assert went["queue"] == 2.5
+    assert not {"gateway, other", "Triton's queue and transfer"} & went.keys(), "they explain what was other"
     assert sum(went.values()) == pytest.approx(16)
     assert where_time_went(samples()) == pytest.approx({"sent late": 1, "edge and wire": 15})
 
