@@ -71,7 +71,7 @@ def test_a_generator_that_cannot_keep_up_is_exit_4(tmp_path: Path) -> None:
         done = loadtest(target, "--warm-up", "0s", "--for", "1s", "--rate", "1300", "--slo", lenient_slo(tmp_path))
     assert done.exit_code == 4, done.output
     assert "INVALID" in done.stdout
-    assert "not sent" in done.stdout
+    assert "not sent" in done.stdout or "late" in done.stdout  # on a busy machine it is late before there are so many
 
 
 def test_the_highest_rate_is_searched(tmp_path: Path) -> None:
