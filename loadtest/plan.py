@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -137,6 +138,12 @@ def credentials() -> dict[str, str]:
         return {"Authorization": f"Bearer {token}"}
     key = os.environ.get("BESTIARY_API_KEY")
     return {"X-API-Key": key} if key else {}
+
+
+def authorities() -> Path | None:
+    """File of the certificate authorities to trust instead of the usual ones: SSL_CERT_FILE, as everywhere here."""
+    file = os.environ.get("SSL_CERT_FILE")
+    return Path(file) if file else None
 
 
 def load_plan(told: Mapping[str, Any]) -> Plan:

@@ -29,7 +29,7 @@ class Snapshot:
 
 def snapshot(gateway: str, triton: str, headers: Mapping[str, str]) -> Snapshot:
     """Ask now. ``gateway`` and ``triton``: base URLs, or '' for nobody."""
-    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False, verify=httpx.create_ssl_context()) as client:
         text = _get(client, f"{gateway}/metrics", headers) if gateway else None
         # A release may be served under a name of its own.
         told = _get(client, f"{triton}/v2/models/stats", {}) if triton else None

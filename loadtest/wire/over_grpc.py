@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 
 from contract.generated.bestiary.v1 import bestiary_pb2 as pb
 from contract.tensors import ANIMALS, PHOTO, TIMING_STAGES, TIMINGS_MS
-from loadtest.plan import Plan, Protocol, credentials
+from loadtest.plan import Plan, Protocol, authorities, credentials
 from loadtest.wire.reply import CONNECTION, OK, STRANGE, TIMEOUT, Reply, server_timing
 
 CHANNELS: Final = 4
@@ -39,7 +39,8 @@ class GrpcSender:
     def __init__(self, plan: Plan, method: str) -> None:
         target = plan.targets.of(Protocol.GRPC)
         if target.tls:
-            tls = grpc.ssl_channel_credentials()
+            trusted = authorities()
+            tls = grpc.ssl_channel_credentials(trusted.read_bytes() if trusted else None)
             self._channels = [grpc.secure_channel(target.address, tls, _OPTIONS) for _ in range(CHANNELS)]
         else:
             self._channels = [grpc.insecure_channel(target.address, _OPTIONS) for _ in range(CHANNELS)]

@@ -13,7 +13,7 @@ from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPParseError
 
 from contract.tensors import ANIMALS, PHOTO, TIMINGS_MS
-from loadtest.plan import MAX_OPEN, Plan, Protocol, credentials
+from loadtest.plan import MAX_OPEN, Plan, Protocol, authorities, credentials
 from loadtest.wire.over_grpc import KSERVE_OUTPUTS, SERIAL_BYTES, SERVER_TIMING, read_timings
 from loadtest.wire.reply import CONNECTION, OK, STRANGE, TIMEOUT, Reply, server_timing
 
@@ -34,11 +34,13 @@ class HttpSender:
     def __init__(self, plan: Plan, path: str, headers: Mapping[str, str]) -> None:
         target = plan.targets.of(Protocol.HTTP)
         self._path = path
+        trusted = authorities()
         self._headers = {**headers, **credentials()}
         self._client = HTTPClient(
             target.host,
             target.port,
             ssl=target.tls,
+            ssl_options={"ca_certs": str(trusted)} if trusted and target.tls else None,
             concurrency=MAX_OPEN,
             connection_timeout=plan.timeout_s,
             network_timeout=plan.timeout_s + GRACE_S,

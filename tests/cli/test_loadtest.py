@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import grpc
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from cli.load_commands import app
+from tests.support.certificates import Authority
+from tests.support.loopback_tls import server_context
 from tests.support.stack import ROOT, free_ports
 from tests.support.stalling import Stall, stalling_grpc, stalling_http
 
@@ -72,6 +75,19 @@ def test_a_generator_that_cannot_keep_up_is_exit_4(tmp_path: Path) -> None:
     assert done.exit_code == 4, done.output
     assert "INVALID" in done.stdout
     assert "not sent" in done.stdout or "late" in done.stdout  # on a busy machine it is late before there are so many
+
+
+def test_tls_is_checked_against_the_given_authority(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
+    over_grpc = grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+    over_http = server_context(certificate, key)
+    with stalling_grpc(Stall(), over_grpc) as first, stalling_http(Stall(), over_http) as second:
+        given = (first, second, *QUICK, "--users", "grpc,http", "--slo", lenient_slo(tmp_path), "--json")
+        trusted = json.loads(loadtest(*given, SSL_CERT_FILE=str(authority.file)).stdout)
+        strange = json.loads(loadtest(*given, "--timeout", "2").stdout)
+    assert trusted["summary"]["outcomes"].keys() == {"ok"}
+    assert "ok" not in strange["summary"]["outcomes"]
 
 
 def test_the_highest_rate_is_searched(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -63,20 +64,21 @@ class _Grpc(BestiaryServicer):
 
 
 @contextmanager
-def stalling_grpc(stall: Stall) -> Iterator[str]:
+def stalling_grpc(stall: Stall, credentials: grpc.ServerCredentials | None = None) -> Iterator[str]:
     """``bestiary.v1`` on a free port: its target."""
     server = grpc.server(ThreadPoolExecutor(THREADS))
     add_BestiaryServicer_to_server(_Grpc(stall), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    address = "127.0.0.1:0"
+    port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     server.start()
     try:
-        yield f"grpc://127.0.0.1:{port}"
+        yield f"{'grpcs' if credentials else 'grpc'}://127.0.0.1:{port}"
     finally:
         server.stop(None).wait()
 
 
 @contextmanager
-def stalling_http(stall: Stall) -> Iterator[str]:
+def stalling_http(stall: Stall, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """REST on a free port: its target."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -110,10 +112,12 @@ def stalling_http(stall: Stall) -> Iterator[str]:
         request_queue_size = 256
 
     server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()
