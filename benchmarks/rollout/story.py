@@ -233,7 +233,7 @@ async def classify(url: str, photos: Sequence[bytes]) -> list[Any]:
 def new_photos(version: Path) -> list[Asked]:
     """Held-back photos of the species that the data set brings."""
     dataset = read_dataset(version)
-    new = {row.leaf for row in dataset.species}
+    new = {row.key for row in dataset.species}
     return [
         Asked((dataset.root / photo.path).read_bytes(), frozenset({photo.label}))
         for photo in dataset.photos
