@@ -13,7 +13,7 @@ import triton_python_backend_utils as pb_utils  # only inside Triton's stub proc
 from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME, identity_of
 from contract.options import Options, OptionsError, read_options
 from contract.taxonomy import parse_taxonomy
-from contract.tensors import DECODER, PHOTO, network_file
+from contract.tensors import DECODER, PHOTO, network_engine, network_file
 from serving.models.decoding import Call, Decoder, InlineDecoder, ModelCallError, PreprocessDecoder
 from serving.models.naming import Naming
 from serving.models.networks import InlineNetworks
@@ -43,7 +43,10 @@ class TritonPythonModel:
             for model, version in self._versions.items()
             if (key := network_file(model)) in parameters
         }
-        call: Call = InlineNetworks(files, self._call) if files else self._call
+        engines = {
+            model: parameters[key]["string_value"] for model in files if (key := network_engine(model)) in parameters
+        }
+        call: Call = InlineNetworks(files, self._call, engines) if files else self._call
         self._pipeline = Pipeline(call, decoder, len(taxonomy), thresholds["detect_from"], thresholds["overlap"])
         gc.freeze()  # what is loaded by now stays: no collection need walk it while photos wait
 
