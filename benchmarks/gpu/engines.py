@@ -17,7 +17,8 @@ from imaging.decode import Pixels
 
 Floats = npt.NDArray[np.float32]
 Run = Callable[[Pixels], Floats]
-"""UINT8 [N, side, side, 3] in host memory, N up to ``MAX_BATCH`` -> FP32 [N, ...] in host memory. One thread at a time."""
+"""UINT8 [N, side, side, 3] in host memory, N up to ``MAX_BATCH`` -> FP32 [N, ...] in host memory. By one thread
+at a time."""
 
 CUDA: Final = "cuda"
 CPU: Final = "cpu"

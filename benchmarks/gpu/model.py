@@ -1,5 +1,7 @@
-"""A network of the release in Triton, run by an engine of :mod:`benchmarks.gpu.engines`; copied into the repository that
-the script serves, because the wheel's Triton has no native backend but ``python``."""
+"""A network of the release in Triton, run by an engine of :mod:`benchmarks.gpu.engines`.
+
+Copied into the repository that the script serves: the wheel's Triton has no native backend but ``python``.
+"""
 
 from __future__ import annotations
 

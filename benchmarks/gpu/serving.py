@@ -61,7 +61,7 @@ def _write(model: Path, config: pb.ModelConfig) -> None:
 
 @contextmanager
 def running(repository: Path, scratch: Path) -> Iterator[str]:
-    """Triton with all models of ``repository``; the address of its gRPC port. Raises PreflightError, TritonStartError."""
+    """Triton with all models of ``repository``; the address of its gRPC port. Raises ServingError."""
     base = free_ports(3)
     options = ServerOptions(
         repository=repository,
