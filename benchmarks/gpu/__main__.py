@@ -27,7 +27,7 @@ from benchmarks.gpu import bound, serving
 from benchmarks.gpu.bound import Bound
 from benchmarks.gpu.check import Agreement, compare, reference
 from benchmarks.gpu.client import ClientError, Load, closed_loop
-from benchmarks.gpu.engines import ALL, CUDA, DEVICES, NoEngine, Run, check_device, load
+from benchmarks.gpu.engines import ALL, CPU, CUDA, DEVICES, NoEngine, Run, check_device, load
 from benchmarks.photos import NoPhotos
 from benchmarks.stack import ROOT
 from contract.options import Task
@@ -54,7 +54,7 @@ def choose(options: argparse.Namespace, photos: Sequence[bytes], scratch: Path, 
     """The first of ``--engines`` that runs and agrees. Raises NoEngine, saying what is wrong with each."""
     thresholds = Release.model_validate_json((options.repository / MANIFEST_PATH).read_text()).thresholds
     files = {network: options.repository / onnx_path(network) for network in NETWORKS}
-    pictures = {network: _pictures(photos, network) for network in NETWORKS}
+    pictures = {network: _pictures(photos, network, options.device) for network in NETWORKS}
     exact = {network: reference(network, files[network], pictures[network]) for network in NETWORKS}
     complaints = []
     for engine in options.engines:
@@ -76,11 +76,14 @@ def choose(options: argparse.Namespace, photos: Sequence[bytes], scratch: Path, 
     raise NoEngine("No engine answers as the CPU release does. " + "; ".join(complaints))
 
 
-def _pictures(photos: Sequence[bytes], network: str) -> Pixels:
+def _pictures(photos: Sequence[bytes], network: str, device: str) -> Pixels:
+    """What a network is compared on; on a GPU enough to fill the largest batch."""
     task = Task.SPECIES if network == CLASSIFIER else Task.COUNT
     chosen = photos[:: max(1, len(photos) // ENOUGH_PICTURES)][:ENOUGH_PICTURES]
     found = np.stack([bound.decoded(photo, task) for photo in chosen])
-    return np.concatenate([found] * -(-MAX_BATCH // len(found)))[: max(MAX_BATCH, len(found))]
+    if device == CPU or len(found) >= MAX_BATCH:
+        return found
+    return np.concatenate([found] * -(-MAX_BATCH // len(found)))[:MAX_BATCH]
 
 
 def _agreement_table(engine: str, found: Sequence[Agreement]) -> Table:

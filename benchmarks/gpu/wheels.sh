@@ -36,11 +36,12 @@ download() {
 download --no-deps "$@" -r "$root/requirements/serve.txt"
 # What reads ONNX files for PyTorch, and what builds TensorRT plans where TensorRT is.
 download "$@" "onnx>=1.19,<2" "numpy<2" "polygraphy>=0.49.26,<1"
+download --no-deps "$@" scikit-image # for its photo of a cat, which is measured where there are no --photos
 runtime=$(sed -n 's/^onnxruntime==\([0-9.]*\).*/\1/p' "$root/requirements/serve.txt")
 if ! download --no-deps "$@" "onnxruntime-gpu==$runtime"; then
     echo "wheels: there is no onnxruntime-gpu $runtime for this Python; PyTorch's own engine will be measured." >&2
 fi
 # The lock without its hashes and conditions, which are checked here: what run.sh installs.
 sed -n 's/^\([A-Za-z0-9_.-]*\(\[[a-z,]*\]\)\{0,1\}==[^ ;]*\).*/\1/p' "$root/requirements/serve.txt" >"$target/requirements.txt"
-printf 'onnx\npolygraphy\n' >>"$target/requirements.txt"
+printf 'onnx\npolygraphy\nscikit-image\n' >>"$target/requirements.txt"
 echo "$target: $(find "$target" -name '*.whl' | wc -l) wheels, $(du -sh "$target" | cut -f1)"
