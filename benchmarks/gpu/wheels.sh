@@ -38,8 +38,8 @@ download --no-deps "$@" -r "$root/requirements/serve.txt"
 download "$@" "onnx>=1.19,<2" "numpy<2" "polygraphy>=0.49.26,<1"
 download --no-deps "$@" scikit-image # for its photo of a cat, which is measured where there are no --photos
 runtime=$(sed -n 's/^onnxruntime==\([0-9.]*\).*/\1/p' "$root/requirements/serve.txt")
-if ! download --no-deps "$@" "onnxruntime-gpu==$runtime"; then
-    echo "wheels: there is no onnxruntime-gpu $runtime for this Python; PyTorch's own engine will be measured." >&2
+if ! download --no-deps "$@" "onnxruntime-gpu<=$runtime"; then
+    echo "wheels: there is no onnxruntime-gpu up to $runtime for this Python; PyTorch's own engine will be measured." >&2
 fi
 # The lock without its hashes and conditions, which are checked here: what run.sh installs.
 sed -n 's/^\([A-Za-z0-9_.-]*\(\[[a-z,]*\]\)\{0,1\}==[^ ;]*\).*/\1/p' "$root/requirements/serve.txt" >"$target/requirements.txt"
