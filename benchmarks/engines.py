@@ -119,14 +119,29 @@ def best(results: Sequence[Result]) -> dict[Candidate, Result]:
     return found
 
 
-def _best_table(results: Sequence[Result], accuracy: dict[Candidate, Any]) -> Table:
+def _accuracy_table(accuracy: dict[Candidate, Any]) -> Table:
+    first = next(iter(accuracy))
+    table = Table(title=f"{first.network}: answers beside {first.name}", title_justify="left")
+    for name in ("engine", "photos", "agrees", "right", "differs by"):
+        table.add_column(name, justify="left" if name == "engine" else "right")
+    for candidate, known in accuracy.items():
+        table.add_row(
+            candidate.name,
+            str(known.photos),
+            f"{known.agreement:.1%}",
+            f"{known.right:.1%}",
+            f"{known.difference:.3f}",
+        )
+    return table
+
+
+def _best_table(results: Sequence[Result]) -> Table:
     first = next(iter(best(results).values()))
     table = Table(title=f"{first.candidate.network}: each engine in its best layout", title_justify="left")
-    for name in ("engine", "layout", "photos/s", "of first", "CPU ms", "alone ms", "agrees", "right", "differs by"):
+    for name in ("engine", "layout", "photos/s", "of first", "CPU ms", "alone ms"):
         table.add_column(name, justify="left" if name in ("engine", "layout") else "right")
     alone = {result.candidate: result for result in results if result.layout.name == "alone"}
     for candidate, result in best(results).items():
-        known = accuracy.get(candidate)
         table.add_row(
             candidate.name,
             result.layout.name,
@@ -134,13 +149,8 @@ def _best_table(results: Sequence[Result], accuracy: dict[Candidate, Any]) -> Ta
             f"{result.of('photos_per_s') / first.of('photos_per_s'):.2f}",
             f"{result.of('cpu_ms'):.2f}",
             f"{alone[candidate].of('p50_ms'):.2f}",
-            *(("-", "-", "-") if known is None else _accuracy(known)),
         )
     return table
-
-
-def _accuracy(known: Any) -> tuple[str, str, str]:
-    return f"{known.agreement:.1%}", f"{known.right:.1%}", f"{known.difference:.3f}"
 
 
 def _layout_table(results: Sequence[Result]) -> Table:
@@ -182,22 +192,27 @@ def main(arguments: list[str] | None = None) -> int:
                 if held_back is not None:
                     found += _by_nncf(found[0], held_back, folder) if options.nncf else []
                     accuracy = _accuracies(found, held_back, options.repository)
+                    console.print(_accuracy_table(accuracy))
                 results = compare(found, shown(photos.photos, network), options, console)
-                console.print(_best_table(results, accuracy))
+                console.print(_best_table(results))
                 console.print(_layout_table(results))
                 written += [
                     one.as_json() | {"accuracy": asdict(accuracy[one.candidate]) if one.candidate in accuracy else None}
                     for one in results
                 ]
+                _write(options.json, facts, photos.name, written)  # after each network: a comparison takes minutes
     except (EngineError, NoPhotos) as error:
         print(f"engines: {error}", file=sys.stderr)
         return 1
     console.print(f"{facts['processor']}, {facts['cores']} cores, {facts['date']}, {_versions()}", highlight=False)
     console.print(f"load before the run {facts['load_average_1min']}; photos: {photos.name}", highlight=False)
-    if options.json is not None:
-        result = {"machine": facts, "versions": _versions(), "photos": photos.name, "runs": written}
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
     return 0
+
+
+def _write(file: Path | None, facts: dict[str, str | int | float], photos: str, runs: list[dict[str, Any]]) -> None:
+    if file is not None:
+        result = {"machine": facts, "versions": _versions(), "photos": photos, "runs": runs}
+        file.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def _by_nncf(exact: Candidate, held_back: Any, folder: Path) -> list[Candidate]:
