@@ -80,10 +80,11 @@ def _pictures(photos: Sequence[bytes], network: str, device: str) -> Pixels:
     """What a network is compared on; on a GPU enough to fill the largest batch."""
     task = Task.SPECIES if network == CLASSIFIER else Task.COUNT
     chosen = photos[:: max(1, len(photos) // ENOUGH_PICTURES)][:ENOUGH_PICTURES]
-    found = np.stack([bound.decoded(photo, task) for photo in chosen])
+    found: Pixels = np.stack([bound.decoded(photo, task) for photo in chosen])
     if device == CPU or len(found) >= MAX_BATCH:
         return found
-    return np.concatenate([found] * -(-MAX_BATCH // len(found)))[:MAX_BATCH]
+    filled: Pixels = np.concatenate([found] * -(-MAX_BATCH // len(found)))[:MAX_BATCH]
+    return filled
 
 
 def _agreement_table(engine: str, found: Sequence[Agreement]) -> Table:

@@ -149,7 +149,7 @@ def _top(arguments: list[Any], attributes: Attributes) -> tuple[torch.Tensor, to
 def _expanded(arguments: list[Any], _: Attributes) -> torch.Tensor:
     data, shape = arguments
     sides = [int(side) for side in shape]
-    return data.expand(torch.broadcast_shapes(data.shape, sides))  # type: ignore[no-any-return]
+    return data.expand(np.broadcast_shapes(tuple(data.shape), tuple(sides)))  # type: ignore[no-any-return]
 
 
 def _reshaped(arguments: list[Any], _: Attributes) -> torch.Tensor:
