@@ -13,18 +13,9 @@ import triton_python_backend_utils as pb_utils  # only inside Triton's stub proc
 from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME, identity_of, loading_mark, suffix_of
 from contract.options import Options, OptionsError, read_options
 from contract.taxonomy import parse_taxonomy
-<<<<<<< HEAD
-from contract.tensors import DECODER, PHOTO, network_file
+from contract.tensors import DECODER, PHOTO, network_engine, network_file
 from serving.models.errors import ModelCallError
 from serving.models.gentle import gently
-=======
-from contract.tensors import DECODER, PHOTO, network_engine, network_file
-from serving.models.decoding import Call, Decoder, InlineDecoder, ModelCallError, PreprocessDecoder
-from serving.models.naming import Naming
-from serving.models.networks import InlineNetworks
-from serving.models.pipeline import Pipeline
-from serving.models.replies import Blanks, Replies
->>>>>>> i6-engines
 
 
 class TritonPythonModel:
@@ -69,18 +60,14 @@ class TritonPythonModel:
             for model, version in self._versions.items()
             if (key := network_file(model)) in parameters
         }
-<<<<<<< HEAD
-        call: Call = self._call
-        if files:
-            networks = InlineNetworks(files, self._call)
-            networks.warm_up()
-            call = networks
-=======
         engines = {
             model: parameters[key]["string_value"] for model in files if (key := network_engine(model)) in parameters
         }
-        call: Call = InlineNetworks(files, self._call, engines) if files else self._call
->>>>>>> i6-engines
+        call: Call = self._call
+        if files:
+            networks = InlineNetworks(files, self._call, engines)
+            networks.warm_up()
+            call = networks
         self._pipeline = Pipeline(call, decoder, len(taxonomy), thresholds["detect_from"], thresholds["overlap"])
 
     def execute(self, requests: list[Any]) -> list[Any]:

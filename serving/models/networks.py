@@ -12,16 +12,12 @@ from typing import Any, Final, Protocol
 import numpy as np
 import onnxruntime
 
-<<<<<<< HEAD
+from serving.errors import NetworkError
 from serving.models.decoding import Call
 from serving.models.errors import ModelCallError
 
-_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+_TYPES: Final = MappingProxyType({"tensor(uint8)": np.uint8, "tensor(float)": np.float32})
 """Element types of pictures, in onnxruntime's words."""
-=======
-from serving.errors import NetworkError
-from serving.models.decoding import Call, ModelCallError
->>>>>>> i6-engines
 
 DEFAULT_ENGINE: Final = "onnxruntime"
 
@@ -32,6 +28,10 @@ class Network(Protocol):
     def run(self, wanted: Sequence[str], inputs: Mapping[str, Any]) -> list[Any]:
         """Arrays of the outputs ``wanted``, in that order, for ``inputs`` by name [B, ...]. Raises what the engine
         raises for inputs that do not fit."""
+        ...
+
+    def warm_up(self) -> None:
+        """Run it once with a black picture."""
         ...
 
 
@@ -53,12 +53,8 @@ class InlineNetworks:
 
     def warm_up(self) -> None:
         """Run each network once with one black picture: the first run of a session takes longer than the next."""
-        for session in self._sessions.values():
-            inputs = {
-                one.name: np.zeros([side if isinstance(side, int) else 1 for side in one.shape], _TYPES[one.type])
-                for one in session.get_inputs()
-            }
-            session.run(None, inputs)
+        for network in self._networks.values():
+            network.warm_up()
 
     def __call__(self, model: str, inputs: Mapping[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
         """See ``serving.models.decoding.Call``; networks may be used by several threads at once."""
@@ -94,6 +90,14 @@ class OnnxRuntimeNetwork:
         results: list[Any] = self._session.run(wanted, inputs)
         return results
 
+    def warm_up(self) -> None:
+        """See :class:`Network`."""
+        inputs = {
+            one.name: np.zeros([side if isinstance(side, int) else 1 for side in one.shape], _TYPES[one.type])
+            for one in self._session.get_inputs()
+        }
+        self._session.run(None, inputs)
+
 
 class OpenVinoNetwork:
     """A model that OpenVINO compiled for one picture, as which it is faster than for any number (docs/engines.md).
@@ -125,6 +129,7 @@ class OpenVinoNetwork:
             },
         )
         self._tensor = openvino.Tensor
+        self._cores = cores
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(cores):
             self._idle.put(compiled.create_infer_request())
@@ -143,6 +148,13 @@ class OpenVinoNetwork:
         finally:
             self._idle.put(request)
         return [found[0] if len(found) == 1 else np.concatenate(found) for found in answers]
+
+    def warm_up(self) -> None:
+        """See :class:`Network`. Its tensors are zero to begin with; every request has memory of its own."""
+        for _ in range(self._cores):
+            request = self._idle.get()
+            request.infer()
+            self._idle.put(request)
 
 
 ENGINES: Final[Mapping[str, Callable[[Path], Network]]] = MappingProxyType(

@@ -12,12 +12,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-<<<<<<< HEAD
-from serving.models.errors import ModelCallError
-=======
 from serving.errors import NetworkError
-from serving.models.decoding import ModelCallError
->>>>>>> i6-engines
+from serving.models.errors import ModelCallError
 from serving.models.networks import InlineNetworks
 
 ROOT = Path(__file__).parents[2]
