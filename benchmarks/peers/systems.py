@@ -123,10 +123,19 @@ def _ray(_folder: Path, port: int, _cores: int, options: Options) -> Launch:
     return Launch(command, Http(PATH), port, port, "/-/healthz", environment)
 
 
+_LOG4J: Final = """<?xml version="1.0" encoding="UTF-8"?>
+<Configuration>
+  <Appenders><Console name="out" target="SYSTEM_OUT"><PatternLayout pattern="%d %p %c - %m%n"/></Console></Appenders>
+  <Loggers><Root level="warn"><AppenderRef ref="out"/></Root></Loggers>
+</Configuration>
+"""
+"""Warnings only (guide *Logging in TorchServe*): by default it writes a dozen lines a photo."""
+
+
 def _torchserve(folder: Path, port: int, cores: int, options: Options) -> Launch:
     archive = [
-        executable("torchserve", "torch-model-archiver"), "--model-name", "classifier", "--version", "1",
-        "--handler", f"{SERVERS / 'torchserve_handler.py'}:handle", "--extra-files", str(SERVERS / "network.py"),
+        executable("torchserve", "torch-model-archiver"), "--model-name", "classifier", "--version", "1.0",
+        "--handler", str(SERVERS / "torchserve_handler.py"), "--extra-files", str(SERVERS / "network.py"),
         "--export-path", str(folder), "--force",
     ]  # fmt: skip
     done = subprocess.run(archive, capture_output=True, text=True, check=False)
@@ -162,11 +171,12 @@ def _torchserve(folder: Path, port: int, cores: int, options: Options) -> Launch
         "install_py_dep_per_model": "false",
     }
     lines = [f"{name}={value}" for name, value in properties.items()]
+    (folder / "log4j2.xml").write_text(_LOG4J)
     (folder / "config.properties").write_text("\n".join(lines) + "\n")
     command = (
         executable("torchserve", "torchserve"), "--start", "--foreground", "--ncs", "--disable-token-auth",
         "--ts-config", str(folder / "config.properties"), "--model-store", str(folder),
-        "--models", "classifier.mar",
+        "--models", "classifier.mar", "--log-config", str(folder / "log4j2.xml"),
     )  # fmt: skip
     environment = {"LOG_LOCATION": str(folder), "METRICS_LOCATION": str(folder)}
     path = Path(executable("torchserve", "torchserve")).parent
