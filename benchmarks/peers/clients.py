@@ -1,5 +1,8 @@
-"""Clients of the load generator. HTTP/1.1: httptools' parser in C and connections that stay open. gRPC: the C core, with
-requests that are put together from bytes (``wire``)."""
+"""Clients of the load generator.
+
+HTTP/1.1: httptools' parser in C and connections that stay open. gRPC: the C core, with requests that are put together
+from bytes (``wire``).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import httptools
 from benchmarks.peers.wire import Grpc, Http, Wire
 
 HTTP_CONNECTIONS: Final = 32
-"""Opened before the first photo, so that servers of several processes share them out; more are opened if all are busy."""
+"""Opened before the first photo, so that servers of several processes share them out; more follow if all are busy."""
 
 GRPC_CHANNELS: Final = 8
 CALL_TIMEOUT_S: Final = 10.0

@@ -21,8 +21,11 @@ CLASSIFIER_FILE: Final = "classifier_file"
 
 
 def float32_repository(folder: Path) -> Path:
-    """A copy of the shipped repository below ``folder`` whose classifier is the float32 file everywhere that the ``cpu``
-    profile reads it, with the digests of its manifest made anew. The thresholds stay."""
+    """A copy of the shipped repository below ``folder`` that serves the float32 file.
+
+    The file is named wherever the ``cpu`` profile reads its name, and the digests of the manifest are made anew. The
+    thresholds stay.
+    """
     repository = folder / "model_repository"
     shutil.copytree(SHIPPED, repository)
     animals, classifier = repository / ANIMALS / "config.pbtxt", repository / CLASSIFIER / "config.pbtxt"

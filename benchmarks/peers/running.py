@@ -64,9 +64,11 @@ def running(system: str, variant: str, cores: int) -> Iterator[Running]:
     mark, options = uuid.uuid4().hex, variants_of(system)[variant]
     with workshop(f"peers-{system}") as folder:
         try:
-            with _ours(system, folder, mark, options) if system in OURS else _theirs(
-                _peer(system), folder, mark, cores, options
-            ) as it:
+            with (
+                _ours(system, folder, mark, options)
+                if system in OURS
+                else _theirs(_peer(system), folder, mark, cores, options) as it
+            ):
                 yield it
         finally:
             cost.end(mark)

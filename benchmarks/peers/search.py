@@ -73,8 +73,8 @@ def step_of(rate: float, samples: Samples, *, cpu_s: float | None = None, instru
 def highest_rate(probe: Callable[[float], Step], guess: float, resolution: float = RESOLUTION) -> list[Step]:
     """Steps from ``guess`` on until a rate that passed and one that failed lie within ``resolution`` of each other.
 
-    First by ``FACTOR`` up or down, then by halving the (geometric) gap. The answer is :func:`best`. A rate that fails is
-    not tried again: a run of several rounds tells chance from capacity. Raises ValueError for a guess that is no rate.
+    First by ``FACTOR`` up or down, then by halving the (geometric) gap. The answer is :func:`best`. A rate that failed
+    is not tried again: several rounds tell chance from capacity. Raises ValueError for a guess that is no rate.
     """
     if not (math.isfinite(guess) and guess > 0):
         raise ValueError("the search needs a positive rate to start from")
@@ -88,8 +88,10 @@ def highest_rate(probe: Callable[[float], Step], guess: float, resolution: float
             failed = rate
         if math.isinf(failed):
             rate = passed * FACTOR
+        elif passed:
+            rate = math.sqrt(passed * failed)
         else:
-            rate = math.sqrt(passed * failed) if passed else failed / FACTOR
+            rate = failed / FACTOR
     return steps
 
 

@@ -1,4 +1,4 @@
-"""BentoML: a service of one worker a core (guide *Parallelize requests handling*), with or without adaptive batching."""
+"""BentoML: a service of one worker a core (guide *Parallelize requests handling*), with or without adaptive batches."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -32,7 +32,9 @@ class Classifier:
 
 if __name__ == "__main__":
     ray.init(address="local", num_cpus=REPLICAS, include_dashboard=False, log_to_driver=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": int(setting("PORT"))}, logging_config={"log_level": "WARNING"})
+    serve.start(
+        http_options={"host": "127.0.0.1", "port": int(setting("PORT"))}, logging_config={"log_level": "WARNING"}
+    )
     deployment = serve.deployment(
         num_replicas=REPLICAS,
         ray_actor_options={"num_cpus": 1},
