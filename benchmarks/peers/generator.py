@@ -1,6 +1,6 @@
 """An open-loop load generator in a process of its own, for HTTP/1.1 and gRPC, that takes little of the two cores.
 
-It runs on uvloop, at a higher priority than the servers, as a client on another machine would not have to wait for them;
+It runs on uvloop, at a higher priority than the servers: a client on another machine would not have to wait for them;
 its CPU time is in the results. All times are counted from the planned time of sending.
 """
 

@@ -27,6 +27,6 @@ class Classifier:
     else:
 
         @bentoml.api(route="/classify")
-        def classify(self, photo: Annotated[Path, ContentType("image/jpeg")], /) -> dict[str, Any]:
+        def classify(self, photo: Annotated[bytes, ContentType("image/jpeg")], /) -> dict[str, Any]:
             """One photo, which is the request's whole body."""
-            return self.network.classify(photo.read_bytes())
+            return self.network.classify(photo)
