@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done, 1 something failed or could not be measured (one sentence on stderr)."""
     options = _parser().parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 130, highlight=False)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was started is ended
     commands = {"setup": _setup, "run": _run, "tune": _tune, "report": _report}
     try:
         return commands[options.command](options, console)

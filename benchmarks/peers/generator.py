@@ -190,8 +190,8 @@ class Sender:
         with _cpu(samples):
             for at in times:
                 planned = began + at
-                if (pause := planned - time.monotonic()) > 0:
-                    await asyncio.sleep(pause)
+                while (pause := planned - time.monotonic()) > 0:
+                    await asyncio.sleep(pause)  # uvloop's clock ticks in milliseconds, so it may wake too early
                 if verdict.certain(time.monotonic()):
                     samples.given_up = True
                     break

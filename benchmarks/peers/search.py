@@ -14,12 +14,14 @@ LIMIT_S: Final = 0.25
 """The p99, from the planned time of sending, has to be within it."""
 
 FACTOR: Final = 1.25
-"""Between steps until one passes and one fails."""
+"""Between the first steps; squared each time, up to ``MOST``, until one passed and one failed."""
+
+MOST: Final = 2.0
 
 RESOLUTION: Final = 1.04
 """The search ends when the lowest rate that failed is at most so many times the highest that passed."""
 
-MAX_STEPS: Final = 12
+MAX_STEPS: Final = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +75,24 @@ def step_of(rate: float, samples: Samples, *, cpu_s: float | None = None, instru
 def highest_rate(probe: Callable[[float], Step], guess: float, resolution: float = RESOLUTION) -> list[Step]:
     """Steps from ``guess`` on until a rate that passed and one that failed lie within ``resolution`` of each other.
 
-    First by ``FACTOR`` up or down, then by halving the (geometric) gap. The answer is :func:`best`. A rate that failed
-    is not tried again: several rounds tell chance from capacity. Raises ValueError for a guess that is no rate.
+    First up or down in growing strides, then by halving the (geometric) gap. The answer is :func:`best`. A rate that
+    failed is not tried again: several rounds tell chance from capacity. Raises ValueError for a guess that is no rate.
     """
     if not (math.isfinite(guess) and guess > 0):
         raise ValueError("the search needs a positive rate to start from")
     steps: list[Step] = []
-    passed, failed, rate = 0.0, math.inf, guess
+    passed, failed, rate, stride = 0.0, math.inf, guess, FACTOR
     while len(steps) < MAX_STEPS and failed > resolution * passed:
         steps.append(probe(rate))
         if steps[-1].passed:
             passed = rate
         else:
             failed = rate
-        if math.isinf(failed):
-            rate = passed * FACTOR
-        elif passed:
+        if passed and math.isfinite(failed):
             rate = math.sqrt(passed * failed)
-        else:
-            rate = failed / FACTOR
+            continue
+        rate = passed * stride if passed else failed / stride
+        stride = min(stride**2, MOST)
     return steps
 
 
