@@ -26,6 +26,8 @@ from benchmarks.stack import ROOT, WORKSHOP
 
 OUT: Final = WORKSHOP / "peers"
 RESULTS: Final = "peers.json"
+TUNE: Final = "tune"
+"""Folder below ``--out`` in which ``run`` looks for what ``tune`` found."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,7 +57,12 @@ def _setup(options: argparse.Namespace, console: Console) -> int:
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
-    chosen = {name: options.variant.get(name, _first_variant(name)) for name in options.systems}
+    tuned = options.tuned or options.out / TUNE / RESULTS
+    if options.tuned is not None and not tuned.is_file():
+        raise SetupError(f"There is no {tuned}: run `python -m benchmarks.peers tune` first, or leave --tuned out.")
+    found = report.chosen(json.loads(tuned.read_text())["cells"]) if tuned.is_file() else {}
+    settings = {**found, **options.variant}
+    chosen = {name: settings.get(name, _first_variant(name)) for name in options.systems}
     return _measure(options, console, [chosen], options.out)
 
 
@@ -66,7 +73,7 @@ def _tune(options: argparse.Namespace, console: Console) -> int:
     passes = [
         {name: list(variants_of(name))[at] for name in names if at < len(variants_of(name))} for at in range(most)
     ]
-    return _measure(options, console, passes, options.out / "tune")
+    return _measure(options, console, passes, options.out / TUNE)
 
 
 def _measure(options: argparse.Namespace, console: Console, passes: list[dict[str, str]], out: Path) -> int:
@@ -156,11 +163,13 @@ def _parser() -> argparse.ArgumentParser:
         measured = commands.add_parser(name, parents=[shared], help=words)
         measured.add_argument("--rounds", type=int, default=3 if name == "run" else 1, help="default %(default)s")
         measured.add_argument("--seconds", type=float, default=6.0, help="of a step, at least (default 6)")
-        measured.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), metavar="SYSTEM")
-        sets = photos.SETS if name == "run" else (photos.SMALL, photos.CAMERA)
+        systems = list(SYSTEMS) if name == "run" else [system for system in SYSTEMS if system not in BOUNDS]
+        measured.add_argument("--systems", nargs="+", choices=SYSTEMS, default=systems, metavar="SYSTEM")
+        sets = photos.SETS if name == "run" else (photos.SMALL,)
         measured.add_argument("--photos", nargs="+", choices=photos.SETS, default=list(sets), metavar="SET")
         measured.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of test data")
         if name == "run":
+            measured.add_argument("--tuned", type=Path, metavar="FILE", help=f"default DIR/{TUNE}/{RESULTS}, if there")
             measured.add_argument(
                 "--variant",
                 type=_variant,

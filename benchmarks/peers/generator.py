@@ -190,8 +190,8 @@ class Sender:
         with _cpu(samples):
             for at in times:
                 planned = began + at
-                while (pause := planned - time.monotonic()) > 0:
-                    await asyncio.sleep(pause)  # uvloop's clock ticks in milliseconds, so it may wake too early
+                while (pause := planned - time.monotonic()) > 0:  # uvloop counts milliseconds and may wake too early
+                    await asyncio.sleep(pause)  # noqa: ASYNC110  # no event tells the time
                 if verdict.certain(time.monotonic()):
                     samples.given_up = True
                     break

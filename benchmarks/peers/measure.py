@@ -16,7 +16,7 @@ from benchmarks.peers import cost, ours
 from benchmarks.peers.environments import SetupError
 from benchmarks.peers.generator import Generator, GeneratorError, Target
 from benchmarks.peers.running import OURS, TITLES, Running, StartError, running
-from benchmarks.peers.search import LIMIT_S, Step, best, highest_rate, step_of
+from benchmarks.peers.search import FACTOR, LIMIT_S, NEAR, Step, best, highest_rate, step_of
 from benchmarks.photos import PhotoSet
 from benchmarks.stack import StackError, workshop
 from contract.options import Task
@@ -31,8 +31,8 @@ WARM_S: Final = 2.0
 START_SHARE: Final = 0.8
 """Of the closed loop's rate: where the first search starts. Later rounds start where the last one ended."""
 
-LEAST_PHOTOS: Final = 200
-MOST_S: Final = 15.0
+LEAST_PHOTOS: Final = 150
+MOST_S: Final = 12.0
 """A step lasts until it has ``LEAST_PHOTOS``, if that is no longer than this."""
 
 SETTLE_S: Final = 0.3
@@ -163,7 +163,7 @@ def _search(
             spent = cost.cpu_seconds(pids | cost.processes(it.mark)) - before
             return step_of(rate, samples, cpu_s=spent, instructions=instructions[0] if instructions else None)
 
-        steps = highest_rate(probe, guess or START_SHARE * closed_per_s)
+        steps = highest_rate(probe, guess or START_SHARE * closed_per_s, NEAR if guess else FACTOR)
     found = best(steps)
     if found is None:
         return Cell(system, variant, name, number, None, closed_per_s=closed_per_s, steps=tuple(steps))

@@ -40,6 +40,18 @@ class Row:
     rounds: int
 
 
+def chosen(cells: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """System -> its best setting, from the cells of ``tune``: the highest product of the rates over the photo sets."""
+    products: dict[tuple[str, str], float] = {}
+    for cell in cells:
+        key = cell["system"], cell["variant"]
+        products[key] = products.get(key, 1.0) * (cell["rate"] or 0.0)
+    return {
+        system: max((key[1] for key in products if key[0] == system), key=lambda variant: products[system, variant])
+        for system, _ in products
+    }
+
+
 def rows_of(cells: Sequence[Mapping[str, Any]]) -> list[Row]:
     """From the cells of a results file. A round in which no rate passed counts as 0; an error counts as no round."""
     rows = []

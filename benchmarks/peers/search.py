@@ -16,6 +16,9 @@ LIMIT_S: Final = 0.25
 FACTOR: Final = 1.25
 """Between the first steps; squared each time, up to ``MOST``, until one passed and one failed."""
 
+NEAR: Final = 1.1
+"""The same where an earlier round has found the neighbourhood."""
+
 MOST: Final = 2.0
 
 RESOLUTION: Final = 1.04
@@ -72,8 +75,8 @@ def step_of(rate: float, samples: Samples, *, cpu_s: float | None = None, instru
     )
 
 
-def highest_rate(probe: Callable[[float], Step], guess: float, resolution: float = RESOLUTION) -> list[Step]:
-    """Steps from ``guess`` on until a rate that passed and one that failed lie within ``resolution`` of each other.
+def highest_rate(probe: Callable[[float], Step], guess: float, stride: float = FACTOR) -> list[Step]:
+    """Steps from ``guess`` on until a rate that passed and one that failed lie within ``RESOLUTION`` of each other.
 
     First up or down in growing strides, then by halving the (geometric) gap. The answer is :func:`best`. A rate that
     failed is not tried again: several rounds tell chance from capacity. Raises ValueError for a guess that is no rate.
@@ -81,8 +84,8 @@ def highest_rate(probe: Callable[[float], Step], guess: float, resolution: float
     if not (math.isfinite(guess) and guess > 0):
         raise ValueError("the search needs a positive rate to start from")
     steps: list[Step] = []
-    passed, failed, rate, stride = 0.0, math.inf, guess, FACTOR
-    while len(steps) < MAX_STEPS and failed > resolution * passed:
+    passed, failed, rate = 0.0, math.inf, guess
+    while len(steps) < MAX_STEPS and failed > RESOLUTION * passed:
         steps.append(probe(rate))
         if steps[-1].passed:
             passed = rate

@@ -343,3 +343,18 @@ def test_the_report_has_every_system_and_says_who_did_not_start(tmp_path: Path) 
 
 def test_systems_are_ours_the_peers_and_the_bounds() -> None:
     assert set(SYSTEMS) == set(OURS) | {peer.name for peer in PEERS} | set(BOUNDS)
+
+
+def test_the_setting_with_the_best_rates_is_chosen() -> None:
+    def cell(system: str, variant: str, photo_set: str, rate: float | None) -> dict[str, Any]:
+        return Cell(system, variant, photo_set, 1, rate).as_json()
+
+    cells = [
+        cell("ray", "replicas", photos.SMALL, 50),
+        cell("ray", "batches", photos.SMALL, 60),
+        cell("ray", "replicas", photos.CAMERA, 20),
+        cell("ray", "batches", photos.CAMERA, 10),
+        cell("fastapi", "def", photos.SMALL, None),
+        cell("fastapi", "async", photos.SMALL, 90),
+    ]
+    assert report.chosen(cells) == {"ray": "replicas", "fastapi": "async"}
