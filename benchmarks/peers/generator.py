@@ -190,8 +190,8 @@ class Sender:
         with _cpu(samples):
             for at in times:
                 planned = began + at
-                while (pause := planned - time.monotonic()) > 0:  # uvloop counts milliseconds and may wake too early
-                    await asyncio.sleep(pause)  # noqa: ASYNC110  # no event tells the time
+                while (pause := planned - time.monotonic()) > 0:  # noqa: ASYNC110  # no event tells the time
+                    await asyncio.sleep(pause)  # uvloop counts in milliseconds and may wake too early
                 if verdict.certain(time.monotonic()):
                     samples.given_up = True
                     break
