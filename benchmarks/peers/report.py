@@ -70,7 +70,10 @@ def rows_of(cells: Sequence[Mapping[str, Any]]) -> list[Row]:
                     median(rates),
                     min(rates),
                     max(rates),
-                    *(_median(mine, name) for name in ("cpu_ms", "instructions", "p99_ms", "generator_cpu_ms")),
+                    _median(mine, "cpu_ms"),
+                    _median(mine, "instructions"),
+                    _median(mine, "p99_ms"),
+                    _median(mine, "generator_cpu_ms"),
                     len(mine),
                 )
             )

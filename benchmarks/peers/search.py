@@ -25,6 +25,8 @@ RESOLUTION: Final = 1.04
 """The search ends when the lowest rate that failed is at most so many times the highest that passed."""
 
 MAX_STEPS: Final = 14
+LEAST: Final = 0.5
+"""Lower rates are not tried: a system that cannot keep the promise there is as good as none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def highest_rate(probe: Callable[[float], Step], guess: float, stride: float = F
         raise ValueError("the search needs a positive rate to start from")
     steps: list[Step] = []
     passed, failed, rate = 0.0, math.inf, guess
-    while len(steps) < MAX_STEPS and failed > RESOLUTION * passed:
+    while len(steps) < MAX_STEPS and rate >= LEAST and failed > RESOLUTION * passed:
         steps.append(probe(rate))
         if steps[-1].passed:
             passed = rate

@@ -68,9 +68,10 @@ def environment_of(options: Options, cores: int) -> dict[str, str]:
 
 
 def _fastapi(_folder: Path, port: int, cores: int, options: Options) -> Launch:
-    command = (executable("fastapi", "uvicorn"), "fastapi_app:app", "--host", "127.0.0.1", "--port", str(port))
-    workers = options.get("WORKERS", str(cores))
-    command += ("--workers", workers, "--log-level", "warning", "--no-access-log")
+    command = (
+        executable("fastapi", "uvicorn"), "fastapi_app:app", "--host", "127.0.0.1", "--port", str(port),
+        "--workers", options.get("WORKERS", str(cores)), "--log-level", "warning", "--no-access-log",
+    )  # fmt: skip
     return Launch(command, Http(PATH), port, port, "/health")
 
 
@@ -80,8 +81,10 @@ def _litserve(_folder: Path, port: int, _cores: int, _options: Options) -> Launc
 
 
 def _bentoml(folder: Path, port: int, _cores: int, options: Options) -> Launch:
-    command = (executable("bentoml", "bentoml"), "serve", "bentoml_app:Classifier", "--working-dir", str(SERVERS))
-    command += ("--host", "127.0.0.1", "--port", str(port))
+    command = (
+        executable("bentoml", "bentoml"), "serve", "bentoml_app:Classifier", "--working-dir", str(SERVERS),
+        "--host", "127.0.0.1", "--port", str(port),
+    )  # fmt: skip
     wire = Http(PATH, form_field="photos") if int(options.get("BATCH", "1")) > 1 else Http(PATH, "image/jpeg")
     environment = {"BENTOML_HOME": str(folder), "BENTOML_DO_NOT_TRACK": "True"}
     return Launch(command, wire, port, port, "/readyz", environment)
