@@ -190,8 +190,7 @@ class Sender:
         with _cpu(samples):
             for at in times:
                 planned = began + at
-                while (pause := planned - time.monotonic()) > 0:  # noqa: ASYNC110  # no event tells the time
-                    await asyncio.sleep(pause)  # uvloop counts in milliseconds and may wake too early
+                await _until(planned)
                 if verdict.certain(time.monotonic()):
                     samples.given_up = True
                     break
@@ -212,6 +211,13 @@ class Sender:
         latency = time.monotonic() - planned
         samples.latencies.append(latency)
         return latency
+
+
+async def _until(moment: float) -> None:
+    """Sleep until ``moment`` of the monotonic clock, at least long enough for what is due to begin."""
+    await asyncio.sleep(max(0.0, moment - time.monotonic()))
+    while (pause := moment - time.monotonic()) > 0:  # noqa: ASYNC110  # no event tells the time
+        await asyncio.sleep(pause)  # uvloop counts in milliseconds and may have woken too early
 
 
 class _Verdict:
