@@ -196,8 +196,8 @@ def plot(path: Path, facts: Mapping[str, Any]) -> None:
         above = [row.highest - row.rate for row in mine]
         bars = panel.barh([SYSTEMS[row.system] for row in mine], rates, color=colours, xerr=[below, above])
         panel.bar_label(bars, labels=[f" {rate:.0f}" if rate >= 20 else f" {rate:.1f}" for rate in rates], padding=4)
-        panel.margins(x=0.15)
+        panel.margins(x=0.2)
         panel.set_title(facts["photos"][photos]["name"].split(":")[0])
-        panel.set_xlabel("photos/s with p99 within 250 ms, no error")
+        panel.set_xlabel("photos/s with p99 within 250 ms, no error\n(grey: no server, no limit)")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
