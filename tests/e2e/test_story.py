@@ -1,4 +1,4 @@
-"""The story of new species in a short version: real data, real training, a real stack under load. Minutes, so `long`."""
+"""The story of new species in a short version: real data, training and stack, under load. Minutes, so `long`."""
 
 from __future__ import annotations
 
