@@ -141,12 +141,15 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 200)
     cases = []
     try:
-        with workshop("broken") as folder, running_stack(folder) as stack:
-            with Background(stack.gateway_grpc, photo_sets.load(None).photos, options.rate) as load:
-                for kind in options.kinds:
-                    cases.append(attempt(stack, kind, folder / "broken" / kind.replace(" ", "-"), load))
-                    print(f"{kind}: {cases[-1].outcome}", file=sys.stderr)
-                everything = Counter(sample.code for sample in load.samples())
+        with (
+            workshop("broken") as folder,
+            running_stack(folder) as stack,
+            Background(stack.gateway_grpc, photo_sets.load(None).photos, options.rate) as load,
+        ):
+            for kind in options.kinds:
+                cases.append(attempt(stack, kind, folder / "broken" / kind.replace(" ", "-"), load))
+                print(f"{kind}: {cases[-1].outcome}", file=sys.stderr)
+            everything = Counter(sample.code for sample in load.samples())
     except StackError as error:
         print(f"broken: {error}", file=sys.stderr)
         return 1
