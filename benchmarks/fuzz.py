@@ -31,7 +31,7 @@ from benchmarks import cpu
 from benchmarks import photos as photo_sets
 from benchmarks.mutations import Mutant, Mutator
 from benchmarks.photos import NoPhotos, bytes_element
-from benchmarks.stack import ROOT, StackError, running_stack, workshop
+from benchmarks.stack import PLAIN, ROOT, StackError, running_stack, workshop
 from contract.generated.bestiary.v1 import bestiary_pb2 as pb
 from contract.generated.bestiary.v1.bestiary_pb2_grpc import BestiaryStub
 from contract.options import TASKS, Task
@@ -87,14 +87,14 @@ def ask_gateway(stub: BestiaryStub) -> Ask:
     return ask
 
 
-def ask_triton(stub: GRPCInferenceServiceStub) -> Ask:
-    """Straight to the model ``animals``: the word of its STATUS."""
+def ask_triton(stub: GRPCInferenceServiceStub, model: str) -> Ask:
+    """Straight to ``model``, an ``animals``: the word of its STATUS."""
 
     def ask(mutant: Mutant, task: Task) -> str:
         tensor = service_pb2.ModelInferRequest.InferInputTensor(name=PHOTO.name, datatype=PHOTO.datatype, shape=(1, 1))
         output = service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=STATUS.name)
         request = service_pb2.ModelInferRequest(
-            model_name=ANIMALS, inputs=[tensor], outputs=[output], raw_input_contents=[bytes_element(mutant.data)]
+            model_name=model, inputs=[tensor], outputs=[output], raw_input_contents=[bytes_element(mutant.data)]
         )
         request.parameters[TASKS].string_param = task.value
         reply = stub.ModelInfer(request, timeout=CALL_TIMEOUT_S)
@@ -103,14 +103,14 @@ def ask_triton(stub: GRPCInferenceServiceStub) -> Ask:
     return ask
 
 
-def fuzz(mutator: Mutator, numbers: range, gateway: str, triton: str, in_flight: int) -> Tally:
+def fuzz(mutator: Mutator, numbers: range, gateway: str, triton: str, in_flight: int, model: str = ANIMALS) -> Tally:
     """Send the uploads ``numbers`` to both addresses in turn, ``in_flight`` at once."""
     tally = Tally()
     with ExitStack() as channels:
         options = (("grpc.max_send_message_length", -1),)
         to_gateway = channels.enter_context(grpc.insecure_channel(gateway, options=options))
         to_triton = channels.enter_context(grpc.insecure_channel(triton, options=options))
-        asks = (ask_gateway(BestiaryStub(to_gateway)), ask_triton(GRPCInferenceServiceStub(to_triton)))
+        asks = (ask_gateway(BestiaryStub(to_gateway)), ask_triton(GRPCInferenceServiceStub(to_triton), model))
 
         def send(number: int) -> None:
             mutant = mutator.make(number)
@@ -154,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 180)
     try:
         mutator = Mutator(photo_sets.load(options.photos).photos[: options.base_photos], options.seed)
-        extra = ("--repository", str(options.repository), "--preprocess", options.preprocess)
+        extra = ("--repository", str(options.repository), "--preprocess", options.preprocess, PLAIN)
         with workshop("fuzz") as folder, running_stack(folder, *extra) as stack:
             before = {process.pid: process.role for process in cpu.family(stack.process.pid)}
             began = time.monotonic()

@@ -27,7 +27,7 @@ from benchmarks.perf_analyzer import PerfAnalyzer, PerfAnalyzerError, obtain
 from benchmarks.photos import NoPhotos, PhotoSet
 from benchmarks.rounds import CLIENT, Run, Runner, Summary, WrongAnswers, check_answered, summarise
 from benchmarks.serving_tax import ENOUGH, WARM_UP_S, together
-from benchmarks.stack import ROOT, WORKSHOP, Stack, StackError, running_stack, workshop
+from benchmarks.stack import PLAIN, ROOT, WORKSHOP, Stack, StackError, running_stack, workshop
 from contract.options import Task
 
 
@@ -150,7 +150,9 @@ def main(arguments: list[str] | None = None) -> int:
         sets = [photo_sets.load(folder) for folder in options.photos or [None]]
         with (
             workshop("pipeline") as folder,
-            running_stack(folder, "--repository", str(options.repository), "--preprocess", options.preprocess) as stack,
+            running_stack(
+                folder, "--repository", str(options.repository), "--preprocess", options.preprocess, PLAIN
+            ) as stack,
         ):
             for photos in sets:
                 for task in options.tasks:

@@ -24,7 +24,7 @@ from benchmarks.figures import machine_facts, median
 from benchmarks.perf_analyzer import PerfAnalyzer, PerfAnalyzerError, obtain
 from benchmarks.photos import NoPhotos, PhotoSet
 from benchmarks.rounds import Run, Runner, Summary, WrongAnswers, check_kept, summarise
-from benchmarks.stack import ROOT, WORKSHOP, StackError, running_stack, workshop
+from benchmarks.stack import PLAIN, ROOT, WORKSHOP, StackError, running_stack, workshop
 from benchmarks.tax_tables import print_result
 from contract.options import Task
 
@@ -74,7 +74,7 @@ class Result:
 def measure(tool: PerfAnalyzer, photos: PhotoSet, options: argparse.Namespace, console: Console) -> Result:
     """Start a stack, run everything in turn, end the stack. Raises what the parts raise."""
     machine, repository = machine_facts(), ROOT / "model_repository"
-    with workshop("tax") as folder, running_stack(folder) as stack:
+    with workshop("tax") as folder, running_stack(folder, PLAIN) as stack:
         runner = Runner(tool, stack, seconds=options.seconds, concurrency=options.concurrency, task=options.task)
         warming = Runner(tool, stack, seconds=WARM_UP_S, concurrency=options.concurrency, task=options.task)
         warm = photo_sets.write_input(folder / "warm-up.json", photos, 500)

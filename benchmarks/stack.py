@@ -20,6 +20,9 @@ ROOT: Final = Path(__file__).parent.parent
 WORKSHOP: Final = ROOT / "var" / "bench"
 """Downloads and data of runs. Not /tmp, which may be in memory, where an fsync costs nothing."""
 
+PLAIN: Final = "--no-rollout"
+"""Option of ``bestiary up`` for who asks Triton directly: its models then have their plain names."""
+
 START_LIMIT_S: Final = 180.0
 STOP_LIMIT_S: Final = 60.0
 

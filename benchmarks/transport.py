@@ -26,7 +26,7 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from benchmarks import photos as photo_sets
 from benchmarks.figures import median, percentile
-from benchmarks.stack import StackError, running_stack, workshop
+from benchmarks.stack import PLAIN, StackError, running_stack, workshop
 from contract.options import TASKS, Task
 from contract.tensors import ANIMALS, PHOTO
 
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         unlimited = [("grpc.max_send_message_length", -1)]
         with (
             workshop("transport") as folder,
-            running_stack(folder) as stack,
+            running_stack(folder, PLAIN) as stack,
             grpc.insecure_channel(stack.triton_grpc, options=unlimited) as channel,
         ):
             stub = GRPCInferenceServiceStub(channel)

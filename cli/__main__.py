@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from cli import data, extras, keys, results
+from cli import data, extras, keys, releases, results
 from cli.classify import classify
 from cli.events import events
 from cli.export import export
+from cli.releases_agent import agent
 from cli.status import status
 from cli.up import up
 
@@ -44,6 +45,8 @@ results.app.command()(export)
 app.add_typer(results.app, name="results")
 app.add_typer(keys.app, name="keys")
 app.add_typer(data.app, name="data")
+releases.app.command()(agent)
+app.add_typer(releases.app, name="releases")
 app.command()(status)
 extras.mount(app)
 

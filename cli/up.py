@@ -7,17 +7,19 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
 import httpx
 import typer
 
+from cli.local_rollout import LocalRollout
 from serving.errors import PreflightError, ServingError
 from serving.supervisor import Supervisor
 from serving.tritonserver import ServerOptions, check_ports, die_with_parent
-from serving.wheel import lay_out
+from serving.wheel import Layout, lay_out
 
 GATEWAY_START_S = 30.0
 GATEWAY_STOP_S = 30.0
@@ -28,7 +30,9 @@ _CONFIG_NAMES = {("default", "inline"): "", ("dali", "inline"): "cpu-dali", ("de
 
 
 def up(
-    repository: Annotated[Path, typer.Option(help="Model repository to serve.")] = Path("model_repository"),
+    repository: Annotated[Path, typer.Option(help="Release to begin with: a model repository.")] = Path(
+        "model_repository"
+    ),
     data: Annotated[Path, typer.Option(help="Where photos, journal, results and logs are kept.")] = Path("var"),
     http_port: Annotated[int, typer.Option(envvar="BESTIARY_HTTP_PORT", min=1, max=65535, help="HTTP.")] = 8080,
     grpc_port: Annotated[int, typer.Option(envvar="BESTIARY_GRPC_PORT", min=1, max=65535, help="gRPC.")] = 8081,
@@ -42,8 +46,23 @@ def up(
     workers: Annotated[
         int, typer.Option(envvar="BESTIARY_WORKERS", min=1, max=64, help="Gateway processes on the same ports.")
     ] = 1,
+    store: Annotated[
+        str,
+        typer.Option(
+            envvar="BESTIARY_MODEL_STORE",
+            metavar="ADDRESS",
+            show_default="DATA/models",
+            help="Model store that says which release answers: a directory, or the https address of a storage account.",
+        ),
+    ] = "",
+    rollout: Annotated[
+        bool, typer.Option(help="Follow the model store; else serve --repository as it is, its models by their names.")
+    ] = True,
 ) -> None:
     """Start everything on loopback and stay until Ctrl-C.
+
+    A model store that is empty begins with the release in --repository. From
+    then on `bestiary releases` decides, and a restart changes nothing.
 
     Example: bestiary up --http-port 9080
 
@@ -61,8 +80,9 @@ def up(
         log_file=data / "log" / "triton.log",
         shm_prefix=f"bestiary-{os.getpid()}-",
     )
+    where = (store or str(data / "models")) if rollout else ""
     try:
-        code = asyncio.run(Stack(triton, data, http_port, grpc_port, workers).run())
+        code = asyncio.run(Stack(triton, data, http_port, grpc_port, workers, where).run())
     except PreflightError as error:
         _fail(error, 2)
     except ServingError as error:
@@ -78,8 +98,13 @@ def _fail(error: ServingError, code: int) -> None:
 class Stack:
     """Triton under its supervisor, and the gateway in front of it: one process, or several under their supervisor."""
 
-    def __init__(self, triton: ServerOptions, data: Path, http_port: int, grpc_port: int, workers: int = 1) -> None:
+    def __init__(
+        self, triton: ServerOptions, data: Path, http_port: int, grpc_port: int, workers: int = 1, store: str = ""
+    ) -> None:
+        """``store``: address of the model store; '' serves the one release in ``triton.repository``."""
         self._triton = triton
+        self._store = store
+        self._rollout = LocalRollout(store, triton.repository, triton, data / "run") if store else None
         self._data = data
         self._http_port = http_port
         self._grpc_port = grpc_port
@@ -89,26 +114,53 @@ class Stack:
 
     async def run(self) -> int:
         """Start, say where everything is, wait for a signal, stop in order. Returns the exit code."""
-        if not self._triton.repository.is_dir():
+        if self._rollout is None and not self._triton.repository.is_dir():
             raise PreflightError(f"There is no model repository at {self._triton.repository}: give --repository.")
         _check_distinct(self._http_port, self._grpc_port, self._triton)
         check_ports("127.0.0.1", {"HTTP": self._http_port, "gRPC": self._grpc_port})
         lock = _lock(self._data / "run")
         layout = lay_out(self._data / "run" / "backends")
-        supervisor = Supervisor(layout, self._triton, self._status_file)
         stopping = _stop_event()
         print("Starting Triton ...", file=sys.stderr, flush=True)
         try:
-            if not await _unless(stopping, supervisor.start()):
-                return 0
-            gateway = await self._start_gateway()
+            supervisor = await self._supervisor(layout)
             try:
-                return await self._serve(gateway, supervisor, stopping)
+                if not await _unless(stopping, supervisor.start()):
+                    return 0
+                async with self._following():
+                    gateway = await self._start_gateway()
+                    try:
+                        return await self._serve(gateway, supervisor, stopping)
+                    finally:
+                        await _stop(gateway)
             finally:
-                await _stop(gateway)
+                await supervisor.close()
         finally:
-            await supervisor.close()
+            if self._rollout is not None:
+                await self._rollout.close()
             os.close(lock)
+
+    async def _supervisor(self, layout: Layout) -> Supervisor:
+        """Of a Triton with the one release, or with the champion of the rollout. Raises PreflightError."""
+        rollout = self._rollout
+        if rollout is None:
+            return Supervisor(layout, self._triton, self._status_file)
+        supervisor = Supervisor(layout, rollout.options, self._status_file, rollout.champion_tag)
+        await rollout.open(supervisor.dead_models, supervisor.end_model)
+        return supervisor
+
+    @asynccontextmanager
+    async def _following(self) -> AsyncIterator[None]:
+        """The sync agent at work."""
+        if self._rollout is None:
+            yield
+            return
+        agent = asyncio.create_task(self._rollout.follow(), name="sync-agent")
+        try:
+            yield
+        finally:
+            agent.cancel()
+            await asyncio.wait({agent})
 
     async def _serve(self, gateway: asyncio.subprocess.Process, supervisor: Supervisor, stopping: asyncio.Event) -> int:
         died = asyncio.create_task(_first(gateway.wait(), supervisor.gave_up()))
@@ -135,9 +187,11 @@ class Stack:
             "BESTIARY_HTTP_PORT": str(self._http_port),
             "BESTIARY_GRPC_PORT": str(self._grpc_port),
             "BESTIARY_TRITON_ADDRESS": f"{self._triton.host}:{self._triton.grpc_port}",
+            "BESTIARY_TRITON_HTTP_ADDRESS": f"{self._triton.host}:{self._triton.http_port}",
             "BESTIARY_TRITON_STATUS_FILE": str(self._status_file),
             "BESTIARY_RELEASE_DIR": str(self._triton.repository / "animals" / "1"),
             "BESTIARY_DATA_DIR": str(self._data / "data"),
+            "BESTIARY_MODEL_STORE": self._store,
         }
         return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway", "--workers", str(self._workers),
@@ -171,9 +225,16 @@ class Stack:
             f"  Triton   http {host}:{triton.http_port}, grpc {host}:{triton.grpc_port}, "
             f"metrics {host}:{triton.metrics_port}\n"
             f"  data     {self._data.resolve()}\n"
+            f"{self._releases()}"
             f"Try:  curl --data-binary @photo.jpg {self._url}/v1/classifications",
             flush=True,
         )
+
+    def _releases(self) -> str:
+        if self._rollout is None:
+            return ""
+        notes = "".join(f"           {note}\n" for note in self._rollout.notes)
+        return f"  releases {self._store}          (bestiary releases status --store {self._store})\n{notes}"
 
 
 def _check_distinct(http_port: int, grpc_port: int, triton: ServerOptions) -> None:

@@ -50,7 +50,8 @@ class AnswerReader:
         KServe v2 carries them (little-endian; BYTES elements with their four-byte length). Tensors of boxes may be
         left out where nobody asked for boxes.
 
-        Raises ContractBroken if a tensor is missing, has the wrong size, or names a leaf that is not there.
+        Raises ContractBroken if a tensor is missing, has the wrong size or a number that is not finite, or names a leaf
+        that is not there.
         """
         try:
             return self._read(raw)
@@ -182,7 +183,10 @@ def _count_by_name(boxes: Sequence[Box]) -> dict[str, int]:
 
 
 def _numbers(raw: Mapping[str, bytes], spec: TensorSpec) -> tuple[float, ...]:
-    return struct.unpack(f"<{math.prod(spec.shape)}{_FORMATS[spec.datatype]}", raw[spec.name])
+    numbers: tuple[float, ...] = struct.unpack(f"<{math.prod(spec.shape)}{_FORMATS[spec.datatype]}", raw[spec.name])
+    if not math.isfinite(sum(numbers)):  # NaN and infinity stay in a sum, whatever else is in it
+        raise ValueError(f"{spec.name} holds a number that is not finite")
+    return numbers
 
 
 def _rows(raw: Mapping[str, bytes], spec: TensorSpec) -> list[tuple[float, ...]]:

@@ -11,8 +11,6 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.tensors import ANIMALS
-
 HISTORY: Final = 100
 """Events that the state keeps."""
 
@@ -32,11 +30,6 @@ def model_name(model: str, identity: str) -> str:
     Without an identity it is the plain name, as where Triton serves a model repository without a rollout.
     """
     return f"{model}.{tag_of(identity)}" if identity else model
-
-
-def suffix_of(name: str) -> str:
-    """What ``animals`` appends to the names of the models beside it: ``.ab12cd34ef56``, or '' without a rollout."""
-    return name.removeprefix(ANIMALS)
 
 
 class Stage(StrEnum):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from contract.tensors import CLASSIFIER
 from export.errors import ExportError
@@ -65,6 +68,53 @@ def build(
 
 
 @app.command()
+def extend(
+    checkpoint: Annotated[
+        Path, typer.Option(help="checkpoint.pt of `bestiary train --add-species`, with evaluation.json beside it.")
+    ],
+    photos: Annotated[
+        list[Path], typer.Option(help="Version of a data set, data directory or folder of photos; may be repeated.")
+    ],
+    out: Annotated[Path, typer.Option(help="Model repository to write; replaced as a whole.")],
+    name: Annotated[str, typer.Option(help="Name of the release, e.g. 3.")],
+    base: Annotated[Path, typer.Option(help="Model repository of the release that was taught.")] = Path(
+        "model_repository"
+    ),
+    dataset: Annotated[
+        Path | None, typer.Option(help="Version of the data set that was learned from, for sources and licences.")
+    ] = None,
+    tensorrt: Annotated[bool, typer.Option(help="Hold a TensorRT engine against the network, too.")] = False,
+    max_disagreement: Annotated[
+        float | None,
+        typer.Option(help="Share of photos that it may name otherwise than the champion in shadow.", min=0, max=1),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a release that knows more species: its classifier from a checkpoint, the rest from the base release.
+
+    Exit codes: 0 written, 1 refused (a gate, a file that does not fit), 2 wrong usage.
+
+    Example: bestiary export extend --base model_repository --checkpoint build/monkeys/checkpoint.pt
+    --photos datasets/monkeys/0123456789ab --photos ../shared/data --out build/release-3 --name 3
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise _failure("PyTorch is not installed. Install the export extra: pip install 'bestiary[export]'")
+    from export.extend import Order, extend_release
+    from training.errors import TrainingError
+
+    order = Order(base, checkpoint, tuple(photos), out, name, dataset, tensorrt, max_disagreement)
+    with _progress() as progress:
+        try:
+            release = extend_release(order, progress)
+        except (ExportError, TrainingError) as error:
+            raise _failure(str(error)) from error
+    if as_json:
+        typer.echo(json.dumps({"release": release.identity, "repository": str(out), "evaluation": release.evaluation}))
+    else:
+        typer.echo(f"Wrote release {release.identity} to {out}.")
+
+
+@app.command()
 def plan(
     repository: Annotated[Path, typer.Option(help="Model repository of a release.")] = Path("model_repository"),
     as_json: AsJson = False,
@@ -93,8 +143,8 @@ def dali_parity(
     Example: python -m export dali-parity --data ../shared/data
     """
     from export.dali_parity import compare
+    from export.extension import read_base
     from training.errors import TrainingError
-    from training.network import load_taxonomy
     from training.predict import onnx_predictor
 
     with Console(stderr=True).status("starting DALI") as status:
@@ -102,7 +152,7 @@ def dali_parity(
             figures = compare(
                 data,
                 onnx_predictor(repository / onnx_path(CLASSIFIER)),
-                load_taxonomy(),
+                read_base(repository).taxonomy,
                 lambda what, done, total: status.update(f"{what} {done}/{total}"),
             )
         except (ExportError, TrainingError) as error:
@@ -112,6 +162,18 @@ def dali_parity(
     else:
         for name, value in figures.items():
             typer.echo(f"{name:24} {value:.5g}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on the terminal for what is being done now."""
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def told(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        yield told
 
 
 def _failure(message: str) -> typer.Exit:

@@ -73,7 +73,7 @@ def all_configs(leaves: int, *, plan: bool = False) -> dict[str, pb.ModelConfig]
 
 def preprocess(kind: int) -> pb.ModelConfig:
     """The DALI pipeline of ``dali.py``, which the backend serialises itself when it loads the model."""
-    config = _model(tensors.PREPROCESS, "dali", tensors.PREPROCESS_INPUTS, tensors.PREPROCESS_OUTPUTS)
+    config = _model("dali", tensors.PREPROCESS_INPUTS, tensors.PREPROCESS_OUTPUTS)
     config.input[0].allow_ragged_batch = True  # encoded photos have different lengths
     config.default_model_filename = "dali.py"
     config.instance_group.add(count=1, kind=kind)
@@ -124,7 +124,7 @@ def animals(decoder: str, files: Mapping[str, str] = MappingProxyType({})) -> pb
     Instances that only call others wait a lot and are more; with three on two cores one is ready whenever another
     waits for Triton (docs/decisions/0013-networks-in-the-pipeline.md).
     """
-    config = _model(tensors.ANIMALS, "python", tensors.ANIMALS_INPUTS, tensors.ANIMALS_OUTPUTS)
+    config = _model("python", tensors.ANIMALS_INPUTS, tensors.ANIMALS_OUTPUTS)
     config.parameters[DECODER].string_value = decoder
     for network, file in files.items():
         config.parameters[network_file(network)].string_value = file
@@ -136,17 +136,18 @@ def animals(decoder: str, files: Mapping[str, str] = MappingProxyType({})) -> pb
 
 
 def _detector() -> pb.ModelConfig:
-    return _model(tensors.DETECTOR, "", tensors.DETECTOR_INPUTS, tensors.DETECTOR_OUTPUTS)
+    return _model("", tensors.DETECTOR_INPUTS, tensors.DETECTOR_OUTPUTS)
 
 
 def _classifier(leaves: int) -> pb.ModelConfig:
-    config = _model(tensors.CLASSIFIER, "", tensors.CLASSIFIER_INPUTS, (tensors.probabilities(leaves),))
+    config = _model("", tensors.CLASSIFIER_INPUTS, (tensors.probabilities(leaves),))
     config.output[0].label_filename = LABELS
     return config
 
 
-def _model(name: str, backend: str, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> pb.ModelConfig:
-    config = pb.ModelConfig(name=name, backend=backend, max_batch_size=MAX_BATCH)
+def _model(backend: str, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> pb.ModelConfig:
+    """Without a name, so that the file serves in a folder of any name: releases stand side by side in one Triton."""
+    config = pb.ModelConfig(backend=backend, max_batch_size=MAX_BATCH)
     for spec in inputs:
         config.input.add(name=spec.name, data_type=data_type(spec), dims=spec.shape)
     for spec in outputs:

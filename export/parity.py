@@ -11,6 +11,7 @@ import numpy as np
 from contract.photo_status import PhotoError
 from contract.taxonomy import Taxonomy
 from export.errors import ParityError
+from export.taxa import agreement_by_taxon, check_taxa
 from imaging.decode import Pixels, decode_photo
 from postprocess.species import SpeciesSums
 from training.dataset import read_manifest
@@ -68,21 +69,29 @@ def check_agreement(exact: Answers, quantised: Answers, taxonomy: Taxonomy) -> F
     """Hold an 8-bit graph's answers to held-back photos against the network's, by species.
 
     Returns ``int8.agreement``, the share of photos with the same best species, and ``int8.lost``, the share of right
-    answers that it costs. Raises ParityError, saying which, if they agree on less than ``MIN_AGREEMENT`` or more
-    than ``MAX_LOST`` is lost.
+    answers that it costs. Raises ParityError as :func:`check_overall` and :func:`export.taxa.check_taxa`.
     """
     best = [SpeciesSums(taxonomy).of(answers.release).argmax(axis=1) for answers in (exact, quantised)]
     agreement = float((best[0] == best[1]).mean())
     correct = [right(answers.release, answers.photos, taxonomy).mean() for answers in (exact, quantised)]
     lost = float(correct[0] - correct[1])
+    check_overall("8-bit", agreement, lost, len(exact.photos))
+    check_taxa(agreement_by_taxon(exact.release, {"8-bit": quantised.release}, taxonomy))
+    return {"int8.agreement": round(agreement, 4), "int8.lost": round(lost, 4)}
+
+
+def check_overall(form: str, agreement: float, lost: float, photos: int) -> None:
+    """Raises ParityError if a form of the classifier names the same best species on less than ``MIN_AGREEMENT`` of
+    the photos, or costs more than ``MAX_LOST`` of the right answers."""
     if agreement < MIN_AGREEMENT:
         raise ParityError(
-            f"The 8-bit graph names another best species on {1 - agreement:.1%} of {len(exact.photos)} photos;"
+            f"The {form} form names another best species on {1 - agreement:.1%} of {photos} photos;"
             f" {1 - MIN_AGREEMENT:.1%} may. Nothing was released."
         )
     if lost > MAX_LOST:
-        raise ParityError(f"8 bits cost {lost:.1%} of the right answers; {MAX_LOST:.1%} may. Nothing was released.")
-    return {"int8.agreement": round(agreement, 4), "int8.lost": round(lost, 4)}
+        raise ParityError(
+            f"The {form} form costs {lost:.1%} of the right answers; {MAX_LOST:.1%} may. Nothing was released."
+        )
 
 
 def _decoded(files: Iterable[Path]) -> Iterable[Pixels]:

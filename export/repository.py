@@ -9,6 +9,7 @@ from pathlib import Path
 from contract import tensors
 from contract.manifest import TAXONOMY_NAME
 from contract.release import Release
+from contract.taxonomy import parse_taxonomy
 from export.card import model_card
 from export.configs import all_configs, render
 from export.errors import RepositoryError
@@ -17,7 +18,7 @@ from export.layout import CARD, DETECTOR_PATH, INT8_PATH, LABELS_PATH, MANIFEST_
 from export.manifest import labels, make_release
 from export.networks import write_classifier, write_detector, write_int8
 from training.evaluate import Progress
-from training.network import load_taxonomy, taxonomy_text
+from training.network import taxonomy_text
 
 _DALI_SOURCE = Path(__file__).with_name("dali_pipeline.py")
 
@@ -36,7 +37,7 @@ def build_release(
     answers differently, RepositoryError if ``out`` holds anything but a release or a finding is missing, and
     the errors of ``training`` for a bad checkpoint or data directory.
     """
-    _refuse_strangers(out)
+    refuse_strangers(out)
     findings = read_findings(checkpoint, detector, dali)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
@@ -53,20 +54,24 @@ def build_release(
         write_texts(fresh, {CARD: model_card(data, findings, name)})
         release = make_release(fresh, data, findings, name)
         write_texts(fresh, {MANIFEST_PATH: release.to_json()})
-        _swap(fresh, out, Path(scratch) / "previous")
+        swap(fresh, out, Path(scratch) / "previous")
     return release
 
 
-def texts() -> dict[str, str]:
-    """Every text file of a release that follows from the code alone: path below the repository -> content."""
-    taxonomy = load_taxonomy()
+def texts(taxonomy_csv: str = "") -> dict[str, str]:
+    """Every text file of a release that follows from the code and its taxonomy: path below the repository -> content.
+
+    ``taxonomy_csv``: text of the taxonomy; '' for that of ``contract``.
+    """
+    taxonomy_csv = taxonomy_csv or taxonomy_text()
+    taxonomy = parse_taxonomy(taxonomy_csv)
     files = {path: render(config) for path, config in all_configs(len(taxonomy)).items()}
     public = "The public model: photos in, animals out."
     return files | {
         f"{tensors.PREPROCESS}/{VERSION}/dali.py": _DALI_SOURCE.read_text(encoding="utf-8"),
         LABELS_PATH: labels(taxonomy),
         f"{tensors.ANIMALS}/{VERSION}/model.py": _PYTHON_MODEL.format(about=public, module=tensors.ANIMALS),
-        f"{tensors.ANIMALS}/{VERSION}/{TAXONOMY_NAME}": taxonomy_text(),
+        f"{tensors.ANIMALS}/{VERSION}/{TAXONOMY_NAME}": taxonomy_csv,
     }
 
 
@@ -78,7 +83,7 @@ def write_texts(root: Path, files: dict[str, str]) -> None:
         file.write_text(text, encoding="utf-8")
 
 
-def _refuse_strangers(out: Path) -> None:
+def refuse_strangers(out: Path) -> None:
     """Replacing must not delete what no release wrote."""
     if not out.exists():
         return
@@ -87,7 +92,7 @@ def _refuse_strangers(out: Path) -> None:
         raise RepositoryError(f"{out} also holds {', '.join(strangers)}. Give --out a directory of its own.")
 
 
-def _swap(fresh: Path, out: Path, previous: Path) -> None:
+def swap(fresh: Path, out: Path, previous: Path) -> None:
     """Two renames; if the second fails, the first is undone."""
     if not out.exists():
         fresh.rename(out)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from contract.answer import Answer, AnswerReader, ContractBroken
+from contract.answer import Answer
 from contract.ids import new_id
 from contract.options import DEFAULTS, Options
 from contract.photo_status import PhotoError, PhotoStatus
 from contract.priority import Priority
 from contract.record import LOCAL_OWNER, AckLevel, Photo, Record, RecordStatus, Timings
-from gateway.errors import BestiaryError, DeadlineExceeded, ModelFailed, PhotoRejected
+from gateway.errors import BestiaryError, DeadlineExceeded, PhotoRejected
 from gateway.ports import BlobStore, Clock, Inference, Journal, ModelServer, PhotoInspector, StagedBlob
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ class Request:
     """Whether the GPS position in the photo's EXIF goes into the record."""
     owner: str = LOCAL_OWNER
     """Whose record it becomes."""
+    caller: str = ""
+    """Who is answered by one release from photo to photo."""
     source: str | None = None
     """Name of the blob that the photo was read from, if the caller referred to one."""
     kept: bool = False
@@ -75,7 +77,6 @@ class Classifier:
         *,
         inspect: PhotoInspector,
         model: ModelServer,
-        reader: AnswerReader,
         blobs: BlobStore,
         journal: Journal,
         clock: Clock,
@@ -83,7 +84,6 @@ class Classifier:
     ) -> None:
         self._inspect = inspect
         self._model = model
-        self._reader = reader
         self._blobs = blobs
         self._journal = journal
         self._clock = clock
@@ -124,7 +124,7 @@ class Classifier:
             inference = await self._timed("triton", self._infer(request))
             request.model_answered()
             inferred = self._clock.monotonic()
-            answer = self._read(inference)
+            answer = inference.answer
             if not answer.status.answered:
                 raise PhotoRejected(answer.status)
             staged = await asyncio.shield(staging)
@@ -147,19 +147,17 @@ class Classifier:
         triton_s, total_s = inferred - started, self._clock.monotonic() - started
         record = _record(received_at, request, answer, photo, triton_s, total_s)
         await self._keep(staged, record, request.ack)
+        if inference.recorded is not None:
+            inference.recorded(record)
         return Outcome(record, inference)
-
-    def _read(self, inference: Inference) -> Answer:
-        try:
-            return self._reader.read(inference.tensors)
-        except ContractBroken as error:
-            raise ModelFailed(
-                "The model's reply does not follow the tensor contract: tell the operator, the release is broken."
-            ) from error
 
     def _infer(self, request: Request) -> Awaitable[Inference]:
         return self._model.infer(
-            request.photo, deadline=request.deadline, options=request.options, priority=request.priority
+            request.photo,
+            deadline=request.deadline,
+            options=request.options,
+            priority=request.priority,
+            caller=request.caller,
         )
 
     async def _keep(self, staged: StagedBlob, record: Record, ack: AckLevel) -> None:

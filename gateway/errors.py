@@ -24,7 +24,7 @@ and what to do. Nothing internal is ever in it; that goes to the log by ``__caus
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from contract.photo_status import PhotoStatus, advice
 
@@ -141,9 +141,19 @@ class NotReady(ServiceError):
 
 
 class ModelUnavailable(ServiceError):
-    """Triton cannot be reached or has no such model loaded."""
+    """Triton cannot be reached (``away``), has no such model loaded (``missing``), or its process died (``died``)."""
 
     code = "model_unavailable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        cause: Literal["away", "missing", "died"] = "away",
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.cause = cause
 
 
 class ModelFailed(ServiceError):

@@ -91,3 +91,30 @@ class Metrics:
         self.dead_letters = Gauge(
             "bestiary_dead_letters", "Records the store refused for good, since start.", registry=self.registry
         )
+        # Which release is in which role, 1 each: champion, challenger, previous. Gateways that differ for longer than a
+        # few seconds: one does not reach the model store, or a model server there has not loaded the release.
+        self.release = Gauge("bestiary_release_info", "Releases by role.", ["release", "role"], registry=self.registry)
+        # Photos that a release under watch was asked about: ok, error (it failed, another release answered), away (not
+        # loaded there, or no room). Errors past the release's bounds roll it back by themselves.
+        self.release_photos = Counter(
+            "bestiary_release_photos",
+            "Photos of callers that a release in canary or on probation was asked about.",
+            ["release", "stage", "outcome"],
+            registry=self.registry,
+        )
+        # dropped: callers had the room, or the challenger is away. Mostly dropped: shadow at a quieter hour.
+        self.shadow_photos = Counter(
+            "bestiary_shadow_photos",
+            "Copies for the challenger: dropped, failed, unsure (nothing to compare with), agreed, disagreed.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        # Above 0: a release was rolled back by itself; `bestiary releases status` has the reason.
+        self.breaches = Counter(
+            "bestiary_release_breaches", "Bounds of a release that this gateway saw broken.", ["bound"],
+            registry=self.registry,
+        )  # fmt: skip
+        # Growing: the model store is away. What was in force stays in force.
+        self.state_age = Gauge(
+            "bestiary_rollout_state_age_seconds", "Since the rollout's state was last read.", registry=self.registry
+        )

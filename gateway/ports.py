@@ -7,12 +7,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract.answer import Answer
 from contract.options import DEFAULTS, Options
 from contract.priority import Priority
 from contract.record import Camera, Location, Record
+from contract.rollout import Tally
 from gateway.auth.principal import Credentials, Principal
 
 
@@ -72,11 +76,17 @@ class PhotoInspector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """One photo's raw reply of ``animals``: output name -> little-endian bytes of one row, as KServe v2
-    carries them (BYTES elements with their four-byte length). Outputs about boxes may be left out for
-    ``Task.SPECIES``."""
+    """One photo's reply of ``animals``, raw and in words."""
 
     tensors: Mapping[str, bytes]
+    """Output name -> little-endian bytes of one row, as KServe v2 carries them (BYTES elements with their four-byte
+    length). Outputs about boxes may be left out for ``Task.SPECIES``."""
+
+    answer: Answer
+    """The same, read with the taxonomy of the release that answered."""
+
+    recorded: Callable[[Record], None] | None = None
+    """To be called with the record that was made of the answer, once it is kept; never raises and does not wait."""
 
 
 class Authenticator(Protocol):
@@ -99,8 +109,33 @@ class Authenticator(Protocol):
         ...
 
 
+class TensorServer(Protocol):
+    """A server of ``animals`` models, one a release, by their names in it; speaks tensors."""
+
+    async def infer(
+        self, model: str, photo: bytes, *, deadline: float, options: Options, priority: Priority
+    ) -> Mapping[str, bytes]:
+        """What ``model`` answers about one encoded photo, as :attr:`Inference.tensors`.
+
+        Raises as :meth:`ModelServer.infer`.
+        """
+        ...
+
+    async def ready(self, model: str) -> bool:
+        """Whether the server and ``model`` would answer now. Never raises."""
+        ...
+
+    async def config(self, model: str) -> Any:
+        """KServe v2 ``ModelConfigResponse``. Raises as :meth:`infer`."""
+        ...
+
+    async def statistics(self, model: str) -> Any:
+        """KServe v2 ``ModelStatisticsResponse``. Raises as :meth:`infer`."""
+        ...
+
+
 class ModelServer(Protocol):
-    """The server of the ``animals`` model."""
+    """Who answers what is in a photo, whichever release that is."""
 
     async def infer(
         self,
@@ -109,16 +144,59 @@ class ModelServer(Protocol):
         deadline: float,
         options: Options = DEFAULTS,
         priority: Priority = Priority.INTERACTIVE,
+        caller: str = "",
     ) -> Inference:
         """Find out about one encoded photo what ``options`` ask for. ``deadline`` is on the monotonic clock, seconds;
-        ``priority`` decides where photos wait.
+        ``priority`` decides where photos wait; a ``caller`` is answered by the same release from photo to photo.
 
-        Raises ModelUnavailable, Overloaded, DeadlineExceeded, ModelFailed.
+        Raises ModelUnavailable, Overloaded, DeadlineExceeded, ModelFailed, NotReady (no release to answer with).
         """
         ...
 
     async def ready(self) -> bool:
-        """Whether the server and ``animals`` would answer now. Never raises."""
+        """Whether the server and the release would answer now. Never raises."""
+        ...
+
+
+class ModelDetails(Protocol):
+    """What KServe v2 tells about the ``animals`` that answers."""
+
+    async def config(self) -> Any:
+        """``ModelConfigResponse``. Raises ModelUnavailable, NotReady."""
+        ...
+
+    async def statistics(self) -> Any:
+        """``ModelStatisticsResponse``. Raises ModelUnavailable, NotReady."""
+        ...
+
+
+class ReleaseStatus(BaseModel):
+    """Which releases answer here, as this process sees it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    champion: str = Field(description="Identity of the release that answers; '' if none does yet.")
+    challenger: str = Field("", description="Identity of the release that may become the next champion; '' for none.")
+    stage: str = Field("", description="load, shadow, canary; probation, if the champion is new; '' for neither.")
+    share: float = Field(0.0, description="Of photos (shadow) or of callers (canary) that the challenger gets.")
+    previous: str = Field("", description="Identity of the champion before.")
+    generation: int = Field(0, description="Of the rollout's state that is followed; 0 where a release is fixed.")
+    tally: Tally = Field(
+        Tally(),
+        description="What this process saw of the challenger, or of a champion on probation; without names, as the "
+        "photos are everybody's.",
+    )
+
+
+class Releases(Protocol):
+    """Says which release answers."""
+
+    def check(self) -> str:
+        """``ok``, or a sentence on what is missing, for readiness."""
+        ...
+
+    def status(self) -> ReleaseStatus:
+        """As things stand."""
         ...
 
 

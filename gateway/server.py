@@ -1,9 +1,9 @@
 """The life cycle of one gateway process: start in order, serve, drain, stop.
 
-Start: journal and store → Triton channel → drain → admit → listeners (a worker that is started again gets connections
-as soon as it listens).
+Start: Triton channel → journal and store → drain → the rollout's state → admit → listeners (a worker that is started
+again gets connections as soon as it listens).
 Stop: not ready → stop admitting → finish what was admitted → listeners → flush and drain the journal → stores
-→ Triton channel. Each wait has a limit, and so has all of it; what is still in the journal then is drained at
+→ rollout → Triton channel. Each wait has a limit, and so has all of it; what is still in the journal then is drained at
 the next start.
 """
 
@@ -24,13 +24,9 @@ from grpc_reflection.v1alpha import reflection
 from tritonclient.grpc import service_pb2
 from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
-from contract.answer import AnswerReader
 from contract.generated.bestiary.v1 import bestiary_pb2
 from contract.generated.bestiary.v1.bestiary_pb2_grpc import add_BestiaryServicer_to_server
-from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME
-from contract.release import Release
 from contract.slo import read_slo
-from contract.taxonomy import parse_taxonomy
 from gateway.admission import Admission, Bounds
 from gateway.audit import open_audit_log
 from gateway.auth.principal import Quota
@@ -44,6 +40,7 @@ from gateway.edge.http.app import HttpOptions, create_app
 from gateway.edge.http.listener import ConnectionLimits, Listener, bounded_http
 from gateway.metrics import Metrics
 from gateway.quota import Quotas
+from gateway.rollout.setup import Models
 from gateway.service import Service
 from gateway.settings import Settings, Store
 from gateway.storage.adoption import Adoption, orphans
@@ -57,6 +54,7 @@ from gateway.storage.journal import FileJournal
 from gateway.storage.siblings import SiblingJournals, journal_directory
 from gateway.tls import grpc_credentials, http_context, keep_current
 from gateway.triton.client import TritonClient
+from gateway.triton.http import TritonHttp
 from gateway.worker_metrics import WorkerMetrics
 from imaging.header import read_header
 
@@ -106,15 +104,15 @@ class Gateway:
         self._tls = tls_files(settings)
         self._guard = make_guard(settings, self._clock)
         open_audit_log(settings.audit_file)
-        release = Release.model_validate_json((settings.release_dir / MANIFEST_NAME).read_text())
-        taxonomy = parse_taxonomy((settings.release_dir / TAXONOMY_NAME).read_text())
+        by_http = TritonHttp(settings.triton_http_address) if settings.triton_http_address else None
+        self._triton = TritonClient(settings.triton_address, by_http)
+        self._models = Models(settings, self._triton, self._clock, self._metrics, lambda: self._admission.waiting > 0)
         journal_dir = journal_directory(settings.data_dir, settings.worker)
         self._journal = await FileJournal.open(journal_dir, self._clock, max_bytes=settings.journal_max_bytes)
         units_per_s = None if settings.store_ru_per_s is None else settings.store_ru_per_s / settings.workers
         self._budget = RequestUnitBudget(units_per_s, self._clock)
         self._store = await open_result_store(settings, on_charge=lambda _, units: self._budget.charge(units))
         self._blobs = await open_blobs(settings, self._clock)
-        self._triton = TritonClient(settings.triton_address)
         self._dead_letters = DeadLetterFile(settings.data_dir / "dead-letters.jsonl")
         self._siblings = SiblingJournals(settings.data_dir, journal_dir)
         self._drain = self._make_drain(self._journal)
@@ -124,20 +122,21 @@ class Gateway:
         self._adoption.start()
         self._classifier = Classifier(
             inspect=read_header,
-            model=self._triton,
-            reader=AnswerReader(taxonomy, release.thresholds.coverage),
+            model=self._models.router,
             blobs=self._blobs.store,
             journal=self._journal,
             clock=self._clock,
             observe=lambda stage, seconds: self._metrics.stage.labels(stage).observe(seconds),
         )
+        await self._models.start()
         self._service = self._compose_service()
         self._admission.start()
         self._grpc = await self._start_grpc()
         self._http, self._http_task = await self._start_http()
         self._worker_metrics = WorkerMetrics.of(settings, self._metrics, self._refresh_gauges)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
-        log.info("serving release %s on http %d and grpc %d", release.identity, self.http_port, self.grpc_port)
+        release = self._models.releases.status().champion or "(none yet)"
+        log.info("serving release %s on http %d and grpc %d", release, self.http_port, self.grpc_port)
 
     async def stop(self) -> None:
         """Stop in order, inside ``drain_timeout_s``; see the module's docstring."""
@@ -159,6 +158,7 @@ class Gateway:
         await self._worker_metrics.close()
         await self._store.close()
         await self._blobs.store.close()
+        await self._models.close()
         await self._triton.close()
         await self._guard.close()
 
@@ -178,7 +178,7 @@ class Gateway:
             admission=self._admission,
             quotas=Quotas(self._clock, Quota(self._settings.quota_photos_per_minute, self._settings.quota_in_flight)),
             classifier=self._classifier,
-            model=self._triton,
+            model=self._models.router,
             store=self._store,
             blobs=self._blobs.store,
             references=self._blobs.references,
@@ -187,6 +187,7 @@ class Gateway:
             metrics=self._metrics,
             default_ack=self._settings.default_ack,
             find=finder.find,
+            releases=self._models.releases,
             draining=lambda: self._drain.running,
             triton_status_file=self._settings.triton_status_file,
         )
@@ -204,7 +205,7 @@ class Gateway:
             ),
         )
         add_BestiaryServicer_to_server(BestiaryGrpc(self._service), server)
-        add_GRPCInferenceServiceServicer_to_server(KServeGrpc(self._service, self._triton, VERSION), server)
+        add_GRPCInferenceServiceServicer_to_server(KServeGrpc(self._service, self._models.router, VERSION), server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
@@ -277,6 +278,7 @@ class Gateway:
 
     def _refresh_gauges(self) -> None:
         metrics, journal = self._metrics, self._journal
+        self._models.refresh()
         metrics.inflight.set(self._admission.inflight)
         metrics.inflight_limit.set(self._admission.limit)
         metrics.waiting.set(self._admission.waiting)

@@ -20,7 +20,18 @@ from gateway.blob_names import UPLOADS, BlobReferences
 from gateway.classify import Classifier, Outcome, Request
 from gateway.errors import BestiaryError, DeadlineExceeded, InvalidRequest, RecordNotFound
 from gateway.metrics import Metrics
-from gateway.ports import BlobStore, Clock, Link, ListQuery, ModelServer, Page, PhotoLinks, ResultStore
+from gateway.ports import (
+    BlobStore,
+    Clock,
+    Link,
+    ListQuery,
+    ModelServer,
+    Page,
+    PhotoLinks,
+    Releases,
+    ReleaseStatus,
+    ResultStore,
+)
 from gateway.quota import Quotas
 
 MAX_FILENAME = 1024
@@ -62,6 +73,7 @@ class Service:
         metrics: Metrics,
         default_ack: AckLevel,
         find: Callable[[UUID], Awaitable[Record]],
+        releases: Releases,
         draining: Callable[[], bool],
         triton_status_file: Path | None,
     ) -> None:
@@ -77,6 +89,7 @@ class Service:
         self._metrics = metrics
         self._default_ack = default_ack
         self._find = find
+        self._releases = releases
         self._draining = draining
         self._triton_status_file = triton_status_file
 
@@ -126,6 +139,7 @@ class Service:
                             options=options,
                             keep_location=keep_location,
                             owner=principal.owner,
+                            caller=share,
                             priority=priority,
                             model_answered=place.model_answered,
                         )
@@ -210,14 +224,19 @@ class Service:
         """Ask Triton, look at the supervisor's word, and at ourselves."""
         checks = {
             "triton": "ok" if await self._model.ready() else self._triton_state(),
+            "release": self._releases.check(),
             "gateway": "ok" if self.admission.open else "starting or shutting down",
             "storage": "ok" if self._draining() else "the journal is no longer drained: see the log, then restart",
         }
         return Readiness(all(check == "ok" for check in checks.values()), checks)
 
+    def releases(self) -> ReleaseStatus:
+        """Which releases answer, as this process sees it."""
+        return self._releases.status()
+
     def _triton_state(self) -> str:
         """What the supervisor of a local Triton last wrote, e.g. ``restarting (restarts: 2, last exit: signal 9)``."""
-        unknown = "unreachable, or the model animals is not loaded"
+        unknown = "unreachable, or the release is not loaded"
         if self._triton_status_file is None:
             return unknown
         try:

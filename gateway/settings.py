@@ -42,11 +42,25 @@ class Settings(BaseSettings):
     triton_address: str = "127.0.0.1:8001"
     """gRPC address of Triton."""
 
+    triton_http_address: str = ""
+    """HTTP address of the same Triton, ``host:port``: photos are sent there, which costs less. Empty: by gRPC."""
+
     triton_status_file: Path | None = None
     """Where the supervisor of a local Triton says what it is doing; readiness repeats it."""
 
     release_dir: Path = Path("model_repository/animals/1")
-    """Folder with the manifest and the taxonomy of the release that Triton serves."""
+    """Folder with the manifest and the taxonomy of the release that Triton serves, where no rollout is followed."""
+
+    model_store: str = ""
+    """The model store whose rollout is followed: a directory, or ``https://ACCOUNT.blob.core.windows.net`` (needs the
+    extra ``azure``). Empty: the release in ``release_dir``, for good."""
+
+    model_poll_s: float = Field(0.5, gt=0)
+    """How often the rollout's state is read, seconds: how soon a promotion or a rollback is heard of here."""
+
+    gateway_name: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$")
+    """What this process signs its reports to the model store with, one of a kind; by default host and port. Workers
+    add their slot."""
 
     data_dir: Path = Path("var/data")
     """Journal, result store and photos of the embedded storage."""

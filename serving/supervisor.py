@@ -7,7 +7,8 @@ import json
 import logging
 import signal
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +24,8 @@ DEAF_AFTER: Final = 5
 """Liveness probes in a row that may fail (each waits 2 s) before the server counts as hung and is killed."""
 
 MAIMED_AFTER: Final = 2
-"""Probes in a row that find a model's process dead. Triton 24.10 neither replaces it nor says that it is not ready,
-and answers every request that it hands to it with an error."""
+"""Probes in a row that find a process of a needed model dead. Triton 24.10 neither replaces it nor says that it is not
+ready, and answers every request that it hands to it with an error."""
 
 BACKOFF_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 """Wait before the first, second, ... restart in a row; the last repeats."""
@@ -48,7 +49,13 @@ class Status:
 class Supervisor:
     """Runs one Triton until it is closed. ``start`` once, then ``close``."""
 
-    def __init__(self, layout: Layout, options: ServerOptions, status_file: Path) -> None:
+    def __init__(
+        self, layout: Layout, options: ServerOptions, status_file: Path, tag: Callable[[], str] | None = None
+    ) -> None:
+        """``tag``: of the release that answers, as of now; Triton is started with it, and is started again only if one
+        of its processes dies, not for those of a release beside it."""
+        self._tag = tag
+        self._dead: frozenset[str] = frozenset()
         self._layout = layout
         self._options = options
         self._status_file = status_file
@@ -84,8 +91,20 @@ class Supervisor:
         """Process id of the running Triton."""
         return self._triton.pid if self._triton is not None else None
 
+    def dead_models(self) -> frozenset[str]:
+        """Models of releases beside the one that answers that had lost a process when Triton was last looked at."""
+        return self._dead
+
+    def end_model(self, model: str) -> None:
+        """End the processes of a model that hangs while it is loaded."""
+        if self._triton is not None:
+            self._triton.end_model(model)
+
     async def _launch(self) -> None:
         self._say("starting" if self._restarts == 0 else "restarting")
+        self._dead = frozenset()
+        if self._tag is not None:
+            self._options = replace(self._options, tag=self._tag())
         self._triton = await TritonProcess.start(self._layout, self._options)
         await self._triton.wait_ready(START_TIMEOUT_S)
         self._say("ready")
@@ -122,13 +141,22 @@ class Supervisor:
                 if done:
                     return exited.result()
                 failed = 0 if await probe(self._options, "live") else failed + 1
-                maimed = maimed + 1 if triton.has_dead_children() else 0
+                maimed = maimed + 1 if self._is_maimed(triton) else 0
                 if failed >= DEAF_AFTER or maimed >= MAIMED_AFTER:
                     log.error("Triton has not answered %d probes or lost a model's process; ending it", failed)
                     triton.kill()
                     return await exited
         finally:
             exited.cancel()
+
+    def _is_maimed(self, triton: TritonProcess) -> bool:
+        """Whether a model that is needed has lost a process; of the others it is only noted."""
+        dead = triton.dead_models()
+        if self._tag is None:
+            return bool(dead)
+        needed = {model for model in dead if model.endswith(f".{self._tag()}")}
+        self._dead = frozenset(dead - needed)
+        return bool(needed)
 
     async def _end(self, timeout_s: float = 15.0) -> None:
         if self._triton is not None:

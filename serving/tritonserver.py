@@ -38,6 +38,8 @@ class ServerOptions:
     config_name: str = ""
     """``--model-config-name``: which ``configs/NAME.pbtxt`` of each model is used; '' is ``config.pbtxt``."""
     log_file: Path | None = None
+    tag: str = ""
+    """Of the release to load at the start, where several stand side by side in ``repository``; '' loads plain names."""
     shm_prefix: str = "bestiary"
     """Prefix of the shared-memory regions of its Python models, which outlive a kill -9."""
 
@@ -63,7 +65,7 @@ def command(layout: Layout, options: ServerOptions) -> list[str]:
         f"--model-repository={options.repository}",
         f"--backend-directory={layout.backends}",
         "--model-control-mode=explicit",
-        *(f"--load-model={name}" for name in models_to_load(options.repository, options.config_name)),
+        *(f"--load-model={name}" for name in models_to_load(options.repository, options.config_name, options.tag)),
         f"--http-address={options.host}",
         f"--http-port={options.http_port}",
         f"--grpc-address={options.host}",
@@ -75,7 +77,7 @@ def command(layout: Layout, options: ServerOptions) -> list[str]:
         "--exit-timeout-secs=10",
         f"--backend-config=python,shm-region-prefix-name={options.shm_prefix}",
     ]
-    if not needs_completion(options.repository, options.config_name):
+    if not needs_completion(options.repository, options.config_name, options.tag):
         arguments.append("--disable-auto-complete-config")
     if options.config_name:
         arguments.append(f"--model-config-name={options.config_name}")
@@ -88,6 +90,8 @@ class TritonProcess:
     def __init__(self, process: asyncio.subprocess.Process, options: ServerOptions) -> None:
         self._process = process
         self.options = options
+        self._models: dict[int, str] = {}
+        """Process ids of models -> what they were when they were last seen alive."""
 
     @classmethod
     async def start(cls, layout: Layout, options: ServerOptions) -> TritonProcess:
@@ -164,13 +168,36 @@ class TritonProcess:
         if self.exit_code is None:
             self._process.kill()
 
-    def has_dead_children(self) -> bool:
-        """Whether a model's process has died and was not waited for: one that Triton ended itself is."""
+    def dead_models(self) -> set[str]:
+        """Models of which a process has died and was not waited for, as one is that Triton ended itself; '' stands for
+        one that was never seen alive.
+
+        A dead process no longer says what it was, so call this now and then.
+        """
+        alive: dict[int, str] = {}
+        dead: set[str] = set()
+        for child in self._children():
+            if _is_zombie(child):
+                dead.add(self._models.get(child, ""))
+                alive[child] = self._models.get(child, "")
+            else:
+                alive[child] = _model_of(child, self.options.repository)
+        self._models = alive
+        return dead
+
+    def end_model(self, model: str) -> None:
+        """SIGKILL the processes of one model, for one that hangs while it is loaded: Triton then gives it up."""
+        for child in self._children():
+            if _model_of(child, self.options.repository) == model:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+
+    def _children(self) -> list[int]:
+        found: list[int] = []
         for children in Path(f"/proc/{self.pid}/task").glob("*/children"):
             with contextlib.suppress(OSError):
-                if any(_is_zombie(child) for child in children.read_text().split()):
-                    return True
-        return False
+                found += map(int, children.read_text().split())
+        return found
 
     def complaint(self) -> str:
         """The last error lines of the log, for the person at the terminal."""
@@ -214,12 +241,22 @@ def remove_shared_memory(prefix: str) -> None:
         region.unlink(missing_ok=True)
 
 
-def _is_zombie(pid: str) -> bool:
+def _is_zombie(pid: int) -> bool:
     """Whether a process is dead and not waited for (state Z in proc(5), the field after the parenthesised name)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (OSError, IndexError):
         return False
+
+
+def _model_of(pid: int, repository: Path) -> str:
+    """Name of the model that a process serves: its command line has the path of the model's file. '' for none."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ""
+    below = f"{repository}{os.sep}"
+    return next((word[len(below) :].partition(os.sep)[0] for word in arguments if word.startswith(below)), "")
 
 
 def _regions(prefix: str) -> Iterator[Path]:

@@ -34,7 +34,7 @@ PROBES: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """Activations before ``CUT`` [M, 160, 7, 7] FP16 and the base network's logits [M, 1001] FP16."""
+    """Activations before ``CUT`` [M, 160, 7, 7] FP16 and the base network's logits [M, its rows] FP16."""
 
     trunk: torch.Tensor
     base_logits: torch.Tensor
@@ -45,14 +45,22 @@ class Cached:
 
 
 def cache_views(
-    base: MobileNetV2, data: Path, photos: Sequence[Photo], views: int, seed: int, folder: Path, progress: Progress
+    base: MobileNetV2,
+    data: Path,
+    photos: Sequence[Photo],
+    views: int,
+    seed: int,
+    folder: Path,
+    progress: Progress,
+    weights: Path | None = None,
 ) -> list[Cached]:
     """``views`` random views of every photo; entry ``v`` holds view ``v`` of all photos in their order.
 
     They are kept in ``folder`` and read from there as long as nothing that they follow from has changed.
+    ``weights`` is the file that ``base`` was read from, the base network's if none is named.
     """
     file = folder / VIEWS_FILE
-    key = _key(data, photos, views, seed)
+    key = _key(data, weights or data / BASE_WEIGHTS, photos, views, seed)
     cached = _kept(file, key)
     if cached is None:
         rng = np.random.default_rng(seed)
@@ -69,11 +77,11 @@ def cache_served(base: MobileNetV2, data: Path, photos: Sequence[Photo], progres
     return _through(base, (served_pixels(data, photo) for photo in photos), len(photos), "photos", progress)
 
 
-def _key(data: Path, photos: Sequence[Photo], views: int, seed: int) -> str:
-    """SHA-256 of what the views follow from: photos, base weights, seed, and how some of the views come out."""
+def _key(data: Path, weights: Path, photos: Sequence[Photo], views: int, seed: int) -> str:
+    """SHA-256 of what the views follow from: photos, weights, seed, and how some of the views come out."""
     rng = np.random.default_rng(seed)
     key = hashlib.sha256(repr((tuple(photos), views, seed, CUT)).encode())
-    key.update((data / BASE_WEIGHTS).read_bytes())
+    key.update(weights.read_bytes())
     for photo in photos[:: max(1, len(photos) // PROBES)]:
         key.update(random_view(training_pixels(data, photo, rng), rng).tobytes())
     return key.hexdigest()

@@ -12,7 +12,7 @@ from contract.taxonomy import Depth, Taxonomy
 from postprocess.rollup import RollUp
 from postprocess.species import SpeciesSums
 from training.classes import accepted_leaves
-from training.dataset import BLANK, BOXES, NEW_SPECIES, Photo
+from training.dataset import ADDED, BLANK, BOXES, NEW_SPECIES, Photo
 from training.evaluate import Answers, Figures, Probabilities, right
 from training.reliability import Reliability, reliability
 from training.thresholds import Calibration, Taxa, rightly, truth_probability
@@ -38,7 +38,7 @@ def measure_certainty(answers: Answers, taxonomy: Taxonomy, calibration: Calibra
 
 def parts_of(photos: Sequence[Photo], taxonomy: Taxonomy) -> dict[str, list[int]]:
     """Part -> numbers of its photos: the folders, each of their sources, lions and their crops, backgrounds,
-    monkeys with a leaf (``new_species``) and without (``novel``). A photo may be in two parts."""
+    monkeys with a leaf (``new_species``) and without (``novel``), an added data set. A photo may be in two parts."""
     parts: dict[str, list[int]] = {}
     for row, photo in enumerate(photos):
         for part in _parts(photo, taxonomy):
@@ -49,6 +49,8 @@ def parts_of(photos: Sequence[Photo], taxonomy: Taxonomy) -> dict[str, list[int]
 def _parts(photo: Photo, taxonomy: Taxonomy) -> tuple[str, ...]:
     if photo.set == NEW_SPECIES:
         return (NEW_SPECIES if accepted_leaves(photo, taxonomy) else "novel",)
+    if photo.set == ADDED:
+        return (ADDED,)
     if photo.set != BOXES:
         return FOLDERS, f"source.{photo.source}"
     if photo.crop is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from contract.taxonomy import NO_ANIMAL, RANKS, Depth, Taxonomy
-from training.dataset import BLANK, NO_ANIMAL_SET, Photo
+from training.dataset import ADDED, BLANK, NO_ANIMAL_SET, Photo
 from training.errors import DataError
 
 SPECIES_FOLDERS: Final[dict[str, str]] = {
@@ -63,6 +63,8 @@ def accepted_leaves(photo: Photo, taxonomy: Taxonomy) -> tuple[int, ...]:
     """
     if photo.set == NO_ANIMAL_SET or photo.cls == BLANK:
         return (taxonomy.by_key(NO_ANIMAL).index,)
+    if photo.set == ADDED:
+        return tuple(leaf.index for leaf in taxonomy if leaf.key == photo.cls)
     if photo.cls in SPECIES_FOLDERS:
         return tuple(leaf.index for leaf in taxonomy if leaf.ranks[-1] == SPECIES_FOLDERS[photo.cls])
     keys = LEAF_FOLDERS.get(photo.cls, (photo.cls,))

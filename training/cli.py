@@ -1,4 +1,6 @@
-"""``python -m training``: fit a classifier, evaluate one, ask one for strangers. Mounted by ``bestiary train``."""
+"""``python -m training``: add species, fit a classifier, evaluate one, ask one for strangers.
+
+Mounted by ``bestiary train``."""
 
 from __future__ import annotations
 
@@ -11,11 +13,13 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
+from training.adding.cli import add_species
 from training.detector_cli import app as detector
 from training.errors import TrainingError
 from training.evaluate import Progress
 
-app = typer.Typer(help="Fine-tune the classifier and the detector and measure them.", no_args_is_help=True)
+app = typer.Typer(invoke_without_command=True)
+app.callback()(add_species)
 app.add_typer(detector)
 
 Data = Annotated[Path, typer.Option(help="Directory of the data set, with manifest.csv and weights/.")]

@@ -20,6 +20,9 @@ NO_ANIMAL_SET: Final = "no_animal"
 NEW_SPECIES: Final = "new_species"
 BOXES: Final = "boxes"
 
+ADDED: Final = "added"
+"""Photos of a data set of `bestiary data`: their class is the key of their one right leaf."""
+
 BLANK: Final = "blank"
 """What a part of a photo without any animal is called, and a folder of boxes/ that is not what it says: of its nine
 pictures four show a lion that nobody marked and the others are drawings and toys. They are never learned from."""

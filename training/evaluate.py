@@ -47,11 +47,14 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Photos and what the release and the base network say of them, [N, leaves] and [N, 1001] FP32."""
+    """Photos and what the release and the base network say of them, [N, leaves] and [N, 1001] FP32.
+
+    Without a base network nothing is compared with one.
+    """
 
     photos: tuple[Photo, ...]
     release: Probabilities
-    base: Probabilities
+    base: Probabilities | None = None
 
 
 def ask(data: Path, photos: Sequence[Photo], networks: Sequence[Predict], progress: Progress) -> list[Probabilities]:
@@ -98,8 +101,9 @@ def measure(answers: Answers, taxonomy: Taxonomy, empty_from: float = EMPTY_FROM
     figures |= _known(answers, taxonomy, empty_from)
     figures |= _objects(answers, taxonomy, empty_from)
     figures |= _cropped(answers, taxonomy, empty_from)
-    for name in (SPECIES, NEW_SPECIES, BOXES):
-        figures |= _kept(answers, taxonomy, name)
+    if answers.base is not None:
+        for name in (SPECIES, NEW_SPECIES, BOXES):
+            figures |= _kept(answers, answers.base, taxonomy, name)
     return figures
 
 
@@ -157,7 +161,7 @@ def _cropped(answers: Answers, taxonomy: Taxonomy, empty_from: float) -> Figures
     return figures
 
 
-def _kept(answers: Answers, taxonomy: Taxonomy, name: str) -> Figures:
+def _kept(answers: Answers, base: Probabilities, taxonomy: Taxonomy, name: str) -> Figures:
     """Agreement with the base network where it answers one of its animals, and both against the truth.
 
     The truth is known where the taxonomy has a leaf for the photo's folder.
@@ -169,7 +173,7 @@ def _kept(answers: Answers, taxonomy: Taxonomy, name: str) -> Figures:
     for i, photo in enumerate(answers.photos):
         if photo.set != name or photo.crop is not None:
             continue
-        top = int(answers.base[i].argmax())
+        top = int(base[i].argmax())
         if top not in objects:
             same.append(int(answers.release[i].argmax()) == leaf_of_row[top])
         if accepted_leaves(photo, taxonomy):
@@ -179,7 +183,7 @@ def _kept(answers: Answers, taxonomy: Taxonomy, name: str) -> Figures:
         photos = [answers.photos[i] for i in known]
         figures[f"photos.{name}"] = float(len(known))
         figures[f"top1.{name}"] = _share(right(answers.release[known], photos, taxonomy))
-        figures[f"top1.{name}.base"] = _share(right(as_leaves(answers.base[known], taxonomy), photos, taxonomy))
+        figures[f"top1.{name}.base"] = _share(right(as_leaves(base[known], taxonomy), photos, taxonomy))
     return figures
 
 

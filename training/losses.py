@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from contract.taxonomy import NO_ANIMAL, Taxonomy
-from training.mobilenet import BASE_ROWS
 from training.network import count_rows, leaf_rows, no_animal_rows
 
 
@@ -31,13 +30,14 @@ def set_loss(logits: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor:
 def forgetting_loss(logits: torch.Tensor, base_logits: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor:
     """KL divergence from the base network within the accepted rows and within the others, in nats.
 
-    logits FP32 [N, rows], base_logits FP32 [N, 1001], accepted BOOL [N, rows] -> FP32 [N]. Learning
+    logits FP32 [N, rows], base_logits FP32 [N, its rows], accepted BOOL [N, rows] -> FP32 [N]. Learning
     without forgetting (Li and Hoiem, ECCV 2016, temperature 1), but either side is normalised for
     itself: how much falls to the accepted rows is what :func:`set_loss` teaches, and where the base is
-    wrong the two must not pull against each other. New rows are left out.
+    wrong the two must not pull against each other. Rows that the base lacks, the last ones, are left out.
     """
-    mine = logits[:, :BASE_ROWS]
-    inside = accepted[:, :BASE_ROWS]
+    known = base_logits.shape[1]
+    mine = logits[:, :known]
+    inside = accepted[:, :known]
     return _divergence(base_logits, mine, inside) + _divergence(base_logits, mine, ~inside)
 
 

@@ -70,6 +70,11 @@ def load_checkpoint(file: Path, taxonomy: Taxonomy) -> AnimalClassifier:
     network = MobileNetV2(count_rows(taxonomy))
     try:
         saved = torch.load(file, weights_only=True)
+        if "backbone" in saved:
+            raise CheckpointError(
+                f"{file} holds {saved['backbone']}, which cannot be exported: a release's classifier "
+                "is a MobileNetV2. Train again without --backbone."
+            )
         network.load_state_dict({name: values.float() for name, values in saved["state"].items()})
         return AnimalClassifier(network, taxonomy, saved["temperature"]).eval()
     except (KeyError, RuntimeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,6 +53,18 @@ def calibrated(leaves: Probabilities, photos: Sequence[Photo], taxonomy: Taxonom
         sure_from=_sure_from(leaves, photos, taxonomy, empty_from),
         empty_from=empty_from,
         alternatives_from=_alternatives_from(leaves, photos, taxonomy),
+    )
+
+
+def more_careful(own: Calibration, leaves: Probabilities, photos: Sequence[Photo], taxonomy: Taxonomy) -> Calibration:
+    """``own``, but no less careful than photos that nobody learned from ask for; ``leaves`` are at its temperature.
+
+    What counts as empty stays, as such photos need not show any.
+    """
+    return dataclasses.replace(
+        own,
+        sure_from=max(own.sure_from, _sure_from(leaves, photos, taxonomy, own.empty_from)),
+        alternatives_from=min(own.alternatives_from, _alternatives_from(leaves, photos, taxonomy)),
     )
 
 

@@ -1,20 +1,22 @@
-"""The ``animals`` model on a Triton reached by gRPC (KServe v2)."""
+"""The ``animals`` models on a Triton reached by gRPC (KServe v2), photos by HTTP if that is asked for."""
 
 from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
-from contract.options import DEFAULTS, Options, Task
+from contract.options import Options, Task
 from contract.priority import PRIORITY, Priority
-from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, BOX_OUTPUTS, PHOTO
-from gateway.errors import BestiaryError, DeadlineExceeded, ModelFailed, ModelUnavailable, Overloaded
-from gateway.ports import Inference
+from contract.tensors import ANIMALS_OUTPUTS, BOX_OUTPUTS, PHOTO
+from gateway.errors import BestiaryError, DeadlineExceeded
+from gateway.triton.faults import fault_of
+from gateway.triton.http import TritonHttp
 
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", 16 << 20),
@@ -36,27 +38,26 @@ _OUTPUTS_OF_SPECIES: Final = tuple(output for output in _OUTPUTS if output.name 
 
 
 class TritonClient:
-    """One channel to one Triton. Create it inside the event loop that uses it."""
+    """One channel to one Triton: a ``gateway.ports.TensorServer``. Create it inside the event loop that uses it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, http: TritonHttp | None = None) -> None:
+        """``http``: where photos are sent instead, if that is to be the way; the rest is asked here."""
+        self._http = http
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = GRPCInferenceServiceStub(self._channel)
 
     async def infer(
-        self,
-        photo: bytes,
-        *,
-        deadline: float,
-        options: Options = DEFAULTS,
-        priority: Priority = Priority.INTERACTIVE,
-    ) -> Inference:
-        """See ``gateway.ports.ModelServer.infer``. The time left also goes to Triton as the request's queue
+        self, model: str, photo: bytes, *, deadline: float, options: Options, priority: Priority
+    ) -> Mapping[str, bytes]:
+        """See ``gateway.ports.TensorServer``. The time left also goes to Triton as the request's queue
         timeout, so that what cannot be in time is dropped there instead of computed."""
+        if self._http is not None:
+            return await self._http.infer(model, photo, deadline=deadline, options=options, priority=priority)
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise DeadlineExceeded("There was no time left to ask the model: allow more time.")
         request = pb.ModelInferRequest(
-            model_name=ANIMALS,
+            model_name=model,
             inputs=(_INPUT,),
             outputs=_OUTPUTS_OF_SPECIES if options.tasks is Task.SPECIES else _OUTPUTS,
             raw_input_contents=(struct.pack("<I", len(photo)) + photo,),
@@ -69,23 +70,23 @@ class TritonClient:
             response = await self._stub.ModelInfer(request, timeout=left_s)
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
-        return Inference(_row(response))
+        return _row(response)
 
-    async def ready(self) -> bool:
-        """Whether Triton says that ``animals`` is ready."""
+    async def ready(self, model: str) -> bool:
+        """Whether Triton says that ``model`` is ready."""
         try:
-            answer = await self._stub.ModelReady(pb.ModelReadyRequest(name=ANIMALS), timeout=READY_TIMEOUT_S)
+            answer = await self._stub.ModelReady(pb.ModelReadyRequest(name=model), timeout=READY_TIMEOUT_S)
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.ready)
 
-    async def config(self) -> Any:
-        """``ModelConfigResponse`` of ``animals``. Raises as :meth:`infer`."""
-        return await self._ask(self._stub.ModelConfig, pb.ModelConfigRequest(name=ANIMALS))
+    async def config(self, model: str) -> Any:
+        """``ModelConfigResponse`` of ``model``. Raises as :meth:`infer`."""
+        return await self._ask(self._stub.ModelConfig, pb.ModelConfigRequest(name=model))
 
-    async def statistics(self) -> Any:
-        """``ModelStatisticsResponse`` of ``animals``. Raises as :meth:`infer`."""
-        return await self._ask(self._stub.ModelStatistics, pb.ModelStatisticsRequest(name=ANIMALS))
+    async def statistics(self, model: str) -> Any:
+        """``ModelStatisticsResponse`` of ``model``. Raises as :meth:`infer`."""
+        return await self._ask(self._stub.ModelStatistics, pb.ModelStatisticsRequest(name=model))
 
     async def _ask(self, call: Any, request: Any) -> Any:
         try:
@@ -95,6 +96,8 @@ class TritonClient:
 
     async def close(self) -> None:
         """Close the channel; calls in flight are cancelled."""
+        if self._http is not None:
+            await self._http.close()
         await self._channel.close()
 
 
@@ -103,24 +106,5 @@ def _row(response: Any) -> dict[str, bytes]:
 
 
 def translate(error: grpc.aio.AioRpcError) -> BestiaryError:
-    """A failed call to Triton as one of our errors. Triton's texts are for the log, never for the caller.
-
-    Triton says UNAVAILABLE both for a full queue and for a request whose queue timeout ran out; the
-    two are told apart by their texts (core/src/scheduler_utils.cc of 24.10).
-    """
-    code, text = error.code(), error.details() or ""
-    if code is grpc.StatusCode.UNAVAILABLE and "maximum queue size" in text:
-        return Overloaded("The model's queue is full: try again in a moment.", retry_after_s=0.5)
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED or "timeout expired" in text.lower():
-        return DeadlineExceeded(
-            "The model had no time to answer within the deadline: allow more time or send fewer at once."
-        )
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return Overloaded("The model server is out of room: try again in a moment.", retry_after_s=0.5)
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.CANCELLED):
-        return ModelUnavailable(
-            "The model server is away and is being restarted: try again in a few seconds.", retry_after_s=2.0
-        )
-    if "is not healthy" in text or "Failed to process the request" in text:
-        return ModelUnavailable("A model process died and is being restarted: try again.", retry_after_s=1.0)
-    return ModelFailed("The model failed on this photo: tell the operator; the gateway's log has the reason.")
+    """A failed call to Triton as one of our errors."""
+    return fault_of(error.code(), error.details() or "")

@@ -10,42 +10,62 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils  # only inside Triton's stub process
 
-from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME, identity_of
+from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME, identity_of, loading_mark, suffix_of
 from contract.options import Options, OptionsError, read_options
 from contract.taxonomy import parse_taxonomy
 from contract.tensors import DECODER, PHOTO, network_file
-from serving.models.decoding import Call, Decoder, InlineDecoder, ModelCallError, PreprocessDecoder
-from serving.models.naming import Naming
-from serving.models.networks import InlineNetworks
-from serving.models.pipeline import Pipeline
-from serving.models.replies import Blanks, Replies
+from serving.models.errors import ModelCallError
+from serving.models.gentle import gently
 
 
 class TritonPythonModel:
-    """One release's pipeline for a whole batch at a time."""
+    """One release's pipeline for a whole batch at a time.
+
+    Served as ``animals.TAG`` it uses ``detector.TAG``, ``classifier.TAG`` and ``preprocess.TAG`` alone, so that no
+    photo is seen by the networks of two releases.
+    """
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the manifest and the taxonomy that lie beside ``model.py``."""
+        """Read the manifest and the taxonomy that lie beside ``model.py``, and load the networks.
+
+        Gently, if another release answers photos meanwhile (``contract.manifest.loading_mark``).
+        """
         folder = Path(args["model_repository"]) / args["model_version"]
+        suffix = suffix_of(args["model_name"])
+        config = json.loads(args["model_config"])
+        with gently(folder.parents[1] / loading_mark(suffix)) as run:
+            run(lambda: self._load(folder, suffix, config.get("parameters", {})))
+        gc.freeze()  # what is loaded by now stays: no collection need walk it while photos wait
+
+    def _load(self, folder: Path, suffix: str, parameters: Mapping[str, Any]) -> None:
+        from serving.models.decoding import Call, Decoder, InlineDecoder, PreprocessDecoder
+        from serving.models.naming import Naming
+        from serving.models.networks import InlineNetworks
+        from serving.models.pipeline import Pipeline
+        from serving.models.replies import Blanks
+
         manifest = (folder / MANIFEST_NAME).read_text()
         release = json.loads(manifest)  # its schema was checked by export; validating it again takes 0.2 s a process
         taxonomy = parse_taxonomy((folder / TAXONOMY_NAME).read_text())
+        self._suffix = suffix
         self._versions: dict[str, int] = release["models"]
         self._identity = identity_of(release["name"], manifest).encode()
         thresholds: dict[str, float] = release["thresholds"]
         self._blanks = Blanks()
         self._naming = Naming(taxonomy, thresholds)
-        parameters = json.loads(args["model_config"]).get("parameters", {})
         inline = parameters.get(DECODER, {}).get("string_value", "inline") == "inline"
         decoder: Decoder = InlineDecoder() if inline else PreprocessDecoder(self._call)
         files = {
-            model: folder.parents[1] / model / str(version) / parameters[key]["string_value"]
+            model: folder.parents[1] / f"{model}{suffix}" / str(version) / parameters[key]["string_value"]
             for model, version in self._versions.items()
             if (key := network_file(model)) in parameters
         }
-        call: Call = InlineNetworks(files, self._call) if files else self._call
+        call: Call = self._call
+        if files:
+            networks = InlineNetworks(files, self._call)
+            networks.warm_up()
+            call = networks
         self._pipeline = Pipeline(call, decoder, len(taxonomy), thresholds["detect_from"], thresholds["overlap"])
-        gc.freeze()  # what is loaded by now stays: no collection need walk it while photos wait
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Input PHOTO BYTES [B, 1] per request, parameters as in ``contract.options``; outputs as in
@@ -72,13 +92,15 @@ class TritonPythonModel:
             found, spans = self._pipeline.run(photos, options)
         except ModelCallError as error:
             return [pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error))) for _ in requests]
+        from serving.models.replies import Replies
+
         replies = Replies(found, spans, self._identity, requests, self._blanks)
         replies.name(found, self._naming)
         return replies.split([len(photos) for photos in inputs])
 
     def _call(self, model: str, inputs: Mapping[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
         request = pb_utils.InferenceRequest(
-            model_name=model,
+            model_name=f"{model}{self._suffix}",
             model_version=self._versions[model],
             requested_output_names=list(wanted),
             inputs=[pb_utils.Tensor(name, tensor) for name, tensor in inputs.items()],

@@ -15,18 +15,11 @@ from contract.tensors import ENCODED, IMAGE, IMAGE_WIDTH_HEIGHT, PREPROCESS, SCE
 from imaging.decode import Pixels, decode_picture, has_end_marker, stretched
 from imaging.header import format_of, open_checked
 from imaging.letterbox import fitted, letterbox
+from serving.models.errors import ModelCallError
 
 Call = Callable[[str, Mapping[str, Any], tuple[str, ...]], dict[str, Any]]
 """Ask a model beside ``animals`` and wait: its name, inputs by name, wanted outputs -> outputs as arrays. May be
 called from several threads at once. Raises ModelCallError."""
-
-
-class ModelCallError(Exception):
-    """A model behind ``animals`` failed; ``str()`` is Triton's text.
-
-    Only the text is kept: Triton's error object belongs to a response that is gone by the time this is answered,
-    and handing it on has crashed the server.
-    """
 
 
 @dataclass(slots=True)

@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 
-from serving.models.decoding import Call, ModelCallError
+from serving.models.decoding import Call
+from serving.models.errors import ModelCallError
+
+_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+"""Element types of pictures, in onnxruntime's words."""
 
 
 class InlineNetworks:
@@ -22,6 +27,15 @@ class InlineNetworks:
         """Load ``files`` (model's name -> ONNX file). Raises what onnxruntime raises, with the file's path."""
         self._sessions = {model: _session(path) for model, path in files.items()}
         self._otherwise = otherwise
+
+    def warm_up(self) -> None:
+        """Run each network once with one black picture: the first run of a session takes longer than the next."""
+        for session in self._sessions.values():
+            inputs = {
+                one.name: np.zeros([side if isinstance(side, int) else 1 for side in one.shape], _TYPES[one.type])
+                for one in session.get_inputs()
+            }
+            session.run(None, inputs)
 
     def __call__(self, model: str, inputs: Mapping[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
         """See ``serving.models.decoding.Call``; sessions may be used by several threads at once."""

@@ -52,19 +52,19 @@ def test_both_ways_answer_the_same(stack: Stack, models_stack: Stack, cat_path: 
 
 def check_batches(stack: Stack, cat: bytes, model: str) -> None:
     with over_grpc.InferenceServerClient(stack.triton_grpc) as client:
-        before = statistics(client, model)
+        before = statistics(client, stack.model(model))
 
         def classify(number: int) -> bytes:
             tensor = over_grpc.InferInput("PHOTO", [1, 1], "BYTES")
             # Bytes after the end marker make every photo another length; decoders ignore them.
             tensor.set_data_from_numpy(np.array([[cat + bytes(number)]], dtype=object))
-            return client.infer("animals", [tensor]).as_numpy("SPECIES_NAMES")[0, 0]
+            return client.infer(stack.model("animals"), [tensor]).as_numpy("SPECIES_NAMES")[0, 0]
 
         with ThreadPoolExecutor(CONCURRENCY) as pool:
             names = list(pool.map(classify, range(REQUESTS)))
         inferences, executions = 0, 0
         while inferences < REQUESTS:  # Triton counts a moment after it answers; the test's own limit ends this
             time.sleep(0.05)
-            inferences, executions = np.subtract(statistics(client, model), before)
+            inferences, executions = np.subtract(statistics(client, stack.model(model)), before)
     assert names == [b"domestic cat"] * REQUESTS
     assert executions < inferences

@@ -135,7 +135,12 @@ def test_a_deadline_that_cannot_be_met_is_said(stack: Stack, cat: bytes) -> None
 def test_operations_pages_answer(stack: Stack, cat: bytes) -> None:
     post(stack, cat)
     assert httpx.get(f"{stack.url}/livez").is_success
-    assert httpx.get(f"{stack.url}/readyz").json()["checks"] == {"triton": "ok", "gateway": "ok", "storage": "ok"}
+    assert httpx.get(f"{stack.url}/readyz").json()["checks"] == {
+        "triton": "ok",
+        "release": "ok",
+        "gateway": "ok",
+        "storage": "ok",
+    }
     metrics = httpx.get(f"{stack.url}/metrics").text
     assert 'bestiary_photos_total{edge="http",outcome="ok"}' in metrics
     page = httpx.get(f"{stack.url}/docs").text

@@ -73,11 +73,11 @@ def test_no_time_to_wait_is_an_overload_with_a_hint_in_fractions_of_a_second(sta
 
 @pytest.mark.parametrize("priority", [0, 1, 2])
 def test_kserve_takes_tritons_levels(stack: Stack, cat: bytes, priority: int) -> None:
-    for address in (stack.grpc, stack.triton_grpc):
+    for address, model in ((stack.grpc, "animals"), (stack.triton_grpc, stack.model("animals"))):
         with over_grpc.InferenceServerClient(address) as client:
             tensor = over_grpc.InferInput("PHOTO", [1, 1], "BYTES")
             tensor._raw_content = len(cat).to_bytes(4, "little") + cat
-            result = client.infer("animals", [tensor], priority=priority)
+            result = client.infer(model, [tensor], priority=priority)
             assert result.as_numpy("STATUS") == 0
 
 

@@ -97,12 +97,13 @@ def test_grpc_has_the_same_options(stack: Stack, cats: bytes) -> None:
 
 @pytest.mark.parametrize("where", ["grpc", "triton_grpc"])
 def test_kserve_parameters_mean_the_same_at_the_gateway_and_at_triton(stack: Stack, cats: bytes, where: str) -> None:
+    model = stack.model("animals") if where == "triton_grpc" else "animals"
     with over_grpc.InferenceServerClient(getattr(stack, where)) as client:
 
         def infer(**parameters: str) -> over_grpc.InferResult:
             tensor = over_grpc.InferInput("PHOTO", [1, 1], "BYTES")
             tensor.set_data_from_numpy(np.array([[cats]], dtype=object))
-            return client.infer("animals", [tensor], parameters=parameters)
+            return client.infer(model, [tensor], parameters=parameters)
 
         assert infer().as_numpy("COUNT").tolist() == [[2]]
         species = infer(tasks="species")

@@ -39,10 +39,15 @@ def test_no_other_configuration_lies_in_the_repository() -> None:
 @pytest.mark.parametrize("path", CONFIGS)
 def test_tensors_are_those_of_the_contract(path: str) -> None:
     config = text_format.Parse((REPOSITORY / path).read_text(encoding="utf-8"), pb.ModelConfig())
-    for found, wanted in zip((config.input, config.output), TABLES[config.name], strict=True):
+    for found, wanted in zip((config.input, config.output), TABLES[path.partition("/")[0]], strict=True):
         assert [(t.name, t.data_type, tuple(t.dims)) for t in found] == [
             (spec.name, data_type(spec), spec.shape) for spec in wanted
         ]
+
+
+@pytest.mark.parametrize("path", CONFIGS)
+def test_a_model_is_named_by_its_folder_so_that_releases_stand_side_by_side(path: str) -> None:
+    assert not CONFIGS[path].name
 
 
 @pytest.mark.parametrize("path", CONFIGS)
@@ -57,7 +62,7 @@ def test_only_animals_is_asked_with_a_priority_and_takes_none_for_interactive() 
     for path, config in CONFIGS.items():
         batching = config.dynamic_batching
         levels = (batching.priority_levels, batching.default_priority_level)
-        assert levels == ((2, Priority.INTERACTIVE.level) if config.name == tensors.ANIMALS else (0, 0)), path
+        assert levels == ((2, Priority.INTERACTIVE.level) if path.startswith(f"{tensors.ANIMALS}/") else (0, 0)), path
         assert not batching.priority_queue_policy, "one policy bounds the queues of all levels"
     assert sorted(priority.level for priority in Priority) == [1, 2]
 

@@ -14,14 +14,13 @@ import httpx
 import pytest
 from prometheus_client import generate_latest
 
-from contract.answer import AnswerReader, failed_row
+from contract.answer import failed_row
 from contract.generated.bestiary.v1 import bestiary_pb2 as pb
 from contract.generated.bestiary.v1.bestiary_pb2_grpc import BestiaryStub, add_BestiaryServicer_to_server
 from contract.options import DEFAULTS, Options
 from contract.photo_status import PhotoStatus
 from contract.priority import Priority
 from contract.record import AckLevel, Record
-from contract.taxonomy import parse_taxonomy
 from gateway.admission import Admission
 from gateway.auth.guard import Guard, OpenAuthenticator
 from gateway.auth.principal import Quota
@@ -42,9 +41,8 @@ from gateway.storage.journal import FileJournal
 from gateway.storage.sqlite import SqliteResultStore
 from imaging.header import read_header
 from tests.support.blob_fake import BlobFake, running_fake
-from tests.support.gateway import BOUNDS
+from tests.support.gateway import BOUNDS, READER, Beagles
 from tests.support.references import ACCOUNT_URL, REFUSED
-from tests.support.stack import ROOT
 
 LIMIT = 1 << 20
 
@@ -55,9 +53,16 @@ class EmptyModel:
     status = PhotoStatus.OK
 
     async def infer(
-        self, photo: bytes, *, deadline: float, options: Options = DEFAULTS, priority: Priority = Priority.INTERACTIVE
+        self,
+        photo: bytes,
+        *,
+        deadline: float,
+        options: Options = DEFAULTS,
+        priority: Priority = Priority.INTERACTIVE,
+        caller: str = "",
     ) -> Inference:
-        return Inference(failed_row(self.status))
+        row = failed_row(self.status)
+        return Inference(row, READER.read(row))
 
     async def ready(self) -> bool:
         return True
@@ -80,11 +85,9 @@ class World:
         stack.push_async_callback(results.close)
         bounds = dataclasses.replace(BOUNDS, max_photo_bytes=LIMIT, max_held_bytes=2 * LIMIT)
         admission = Admission(bounds, clock)
-        taxonomy = parse_taxonomy((ROOT / "contract" / "taxonomy.csv").read_text())
         classifier = Classifier(
             inspect=read_header,
             model=self.model,
-            reader=AnswerReader(taxonomy, coverage=0.95),
             blobs=self.store,
             journal=journal,
             clock=clock,
@@ -101,6 +104,7 @@ class World:
             classifier=classifier,
             model=self.model,
             find=find,
+            releases=Beagles(),
             store=results,
             blobs=self.store,
             references=self.references,

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from contract.answer import AnswerReader, failed_row
-from contract.options import DEFAULTS, Options, Task
+from contract.options import Options, Task
 from contract.photo_status import PhotoStatus
 from contract.priority import Priority
 from contract.record import AckLevel, RecordStatus, Verdict
+from contract.rollout import Bounds
 from contract.taxonomy import NO_ANIMAL, Depth, parse_taxonomy
-from contract.tensors import SPECIES_IDS, SPECIES_SCORES, TAXON, TAXON_SCORE, TOP_K
+from contract.tensors import ANIMALS, SPECIES_IDS, SPECIES_SCORES, TAXON, TAXON_SCORE, TOP_K
 from gateway.classify import Classifier, Request
 from gateway.clock import SystemClock
 from gateway.errors import (
@@ -28,7 +29,11 @@ from gateway.errors import (
     RecordNotFound,
     StorageUnavailable,
 )
-from gateway.ports import Inference
+from gateway.metrics import Metrics
+from gateway.rollout.lane import Lane
+from gateway.rollout.plan import Plan
+from gateway.rollout.router import Router
+from gateway.rollout.shadow import Shadow
 from gateway.storage.directory import DirectoryBlobStore
 from gateway.storage.journal import FileJournal
 from imaging.header import read_header
@@ -50,7 +55,7 @@ def reply(
 
 
 class Model:
-    """A ModelServer whose next answer the test decides."""
+    """A TensorServer whose next answer the test decides."""
 
     def __init__(self) -> None:
         self.answer: Callable[[], dict[str, bytes]] = lambda: reply("beagle", 0.9)
@@ -59,20 +64,21 @@ class Model:
         self.options: list[Options] = []
 
     async def infer(
-        self,
-        photo: bytes,
-        *,
-        deadline: float,
-        options: Options = DEFAULTS,
-        priority: Priority = Priority.INTERACTIVE,
-    ) -> Inference:
+        self, model: str, photo: bytes, *, deadline: float, options: Options, priority: Priority
+    ) -> dict[str, bytes]:
         self.deadlines.append(deadline)
         self.options.append(options)
         await asyncio.sleep(self.delay_s)
-        return Inference(self.answer())
+        return self.answer()
 
-    async def ready(self) -> bool:
+    async def ready(self, model: str) -> bool:
         return True
+
+    async def config(self, model: str) -> None:
+        raise NotImplementedError
+
+    async def statistics(self, model: str) -> None:
+        raise NotImplementedError
 
 
 class World:
@@ -83,13 +89,15 @@ class World:
         self.journal = journal
         self.blobs = DirectoryBlobStore(root / "blobs")
         self.stages: list[str] = []
+        clock, metrics = SystemClock(), Metrics()
+        lane = Lane("", ANIMALS, AnswerReader(TAXONOMY, coverage=0.95), Bounds())
+        shadow = Shadow(self.model, clock, metrics, lambda: False)
         self.classifier = Classifier(
             inspect=read_header,
-            model=self.model,
-            reader=AnswerReader(TAXONOMY, coverage=0.95),
+            model=Router(self.model, clock, shadow, metrics, 0.25, Plan(lane)),
             blobs=self.blobs,
             journal=journal,
-            clock=SystemClock(),
+            clock=clock,
             observe=lambda stage, seconds: self.stages.append(stage),
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from serving.models.decoding import ModelCallError
+from serving.models.errors import ModelCallError
 from serving.models.networks import InlineNetworks
 
 ROOT = Path(__file__).parents[2]

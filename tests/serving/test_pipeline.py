@@ -15,7 +15,8 @@ from contract.photo_status import PhotoStatus
 from contract.preprocessing import IMAGE_SIZE, SCENE_SIZE
 from contract.taxonomy import Depth, parse_taxonomy
 from contract.tensors import CLASSIFIER, DETECTIONS, DETECTOR, IMAGE, MAX_CANDIDATES, PREPROCESS, probabilities
-from serving.models.decoding import InlineDecoder, ModelCallError, PreprocessDecoder
+from serving.models.decoding import InlineDecoder, PreprocessDecoder
+from serving.models.errors import ModelCallError
 from serving.models.naming import Naming
 from serving.models.pipeline import CLASSIFY_AT_ONCE, DETECT_AT_ONCE, Pipeline
 from tests.support.stack import ROOT

@@ -142,6 +142,12 @@ class BlobFake:
             return self._put_block(request, container, blob, body)
         if method == "PUT" and query.get("comp") == "blocklist":
             return self._put_block_list(request, container, blob, body)
+        if method == "GET" and not blob and query.get("comp") == "list":
+            return self._list(request, container)
+        if method == "PUT" and blob and request.headers.get("x-ms-blob-type") == "BlockBlob" and not query.get("comp"):
+            return self._put_blob(request, container, blob, body)
+        if method == "DELETE" and blob:
+            return self._delete(container, blob)
         if method in ("GET", "HEAD") and not query.get("comp"):
             return self._read(request, container, blob)
         raise Refusal(501, "NotImplementedByTheFake")
@@ -153,6 +159,29 @@ class BlobFake:
             raise Refusal(409, "ContainerAlreadyExists")
         self.containers[container] = {}
         return web.Response(status=201, headers=_dated())
+
+    def _list(self, request: web.Request, container: str) -> web.Response:
+        prefix = request.query.get("prefix", "")
+        names = sorted(name for name in self.containers[container] if name.startswith(prefix))
+        inner = "".join(f"<Blob><Name>{name}</Name><Properties></Properties></Blob>" for name in names)
+        text = f"<?xml version='1.0'?><EnumerationResults><Blobs>{inner}</Blobs><NextMarker/></EnumerationResults>"
+        return web.Response(text=text, content_type="application/xml", headers=_dated())
+
+    def _put_blob(self, request: web.Request, container: str, blob: str, body: bytes) -> web.Response:
+        there = self.containers[container].get(blob)
+        if request.headers.get("If-None-Match") == "*" and there is not None:
+            raise Refusal(409, "BlobAlreadyExists")
+        asked = request.headers.get("If-Match")
+        if asked and (there is None or there.etag != asked):
+            raise Refusal(412, "ConditionNotMet")
+        stored = Stored(body, {"Content-Type": "application/octet-stream"}, f'"{secrets.token_hex(8)}"')
+        self.containers[container][blob] = stored
+        return web.Response(status=201, headers={**_dated(), "ETag": stored.etag})
+
+    def _delete(self, container: str, blob: str) -> web.Response:
+        if self.containers[container].pop(blob, None) is None:
+            raise Refusal(404, "BlobNotFound")
+        return web.Response(status=202, headers=_dated())
 
     def _put_block(self, request: web.Request, container: str, blob: str, body: bytes) -> web.Response:
         identity = base64.b64decode(request.query["blockid"], validate=True)

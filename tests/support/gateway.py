@@ -8,11 +8,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
 from fastapi import FastAPI
 from grpc_health.v1 import health, health_pb2_grpc
+from tritonclient.grpc import service_pb2
 from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
 from contract.answer import AnswerReader, failed_row
@@ -34,7 +36,7 @@ from gateway.edge.grpc.bestiary import BestiaryGrpc
 from gateway.edge.grpc.kserve import KServeGrpc
 from gateway.edge.http.app import HttpOptions, create_app
 from gateway.metrics import Metrics
-from gateway.ports import Authenticator, Inference
+from gateway.ports import Authenticator, Inference, ReleaseStatus
 from gateway.quota import Quotas
 from gateway.service import Service
 from gateway.storage.dead_letters import DeadLetterFile
@@ -48,6 +50,7 @@ from imaging.header import read_header
 from tests.support.stack import ROOT
 
 TAXONOMY = parse_taxonomy((ROOT / "contract" / "taxonomy.csv").read_text())
+READER = AnswerReader(TAXONOMY, 0.95)
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
@@ -82,10 +85,16 @@ class TestClock:
 
 
 class Beagles:
-    """A ModelServer: every photo is a beagle."""
+    """A ModelServer whose one release calls every photo a beagle."""
 
     async def infer(
-        self, photo: bytes, *, deadline: float, options: Options = DEFAULTS, priority: Priority = Priority.INTERACTIVE
+        self,
+        photo: bytes,
+        *,
+        deadline: float,
+        options: Options = DEFAULTS,
+        priority: Priority = Priority.INTERACTIVE,
+        caller: str = "",
     ) -> Inference:
         row = failed_row(PhotoStatus.OK)
         beagle = TAXONOMY.by_key("beagle").index
@@ -93,10 +102,22 @@ class Beagles:
         row[TAXON_SCORE.name] = struct.pack("<f", 0.9)
         row[SPECIES_IDS.name] = struct.pack(f"<{TOP_K}i", beagle, *[-1] * (TOP_K - 1))
         row[SPECIES_SCORES.name] = struct.pack(f"<{TOP_K}f", 0.9, *[0] * (TOP_K - 1))
-        return Inference(row)
+        return Inference(row, READER.read(row))
 
     async def ready(self) -> bool:
         return True
+
+    async def config(self) -> Any:
+        return service_pb2.ModelConfigResponse()
+
+    async def statistics(self) -> Any:
+        return service_pb2.ModelStatisticsResponse()
+
+    def check(self) -> str:
+        return "ok"
+
+    def status(self) -> ReleaseStatus:
+        return ReleaseStatus(champion="beagles@0123456789ab")
 
 
 @dataclass
@@ -135,12 +156,13 @@ async def running_gateway(
     admission = Admission(BOUNDS, system)
     admission.start()
     classifier = Classifier(
-        inspect=read_header, model=model, reader=AnswerReader(TAXONOMY, 0.95), blobs=blobs, journal=journal,
+        inspect=read_header, model=model, blobs=blobs, journal=journal,
         clock=system, observe=lambda stage, seconds: None,
     )  # fmt: skip
     service = Service(
         admission=admission, quotas=Quotas(clock or system, quota), classifier=classifier, model=model,
-        find=finder.find, store=store, blobs=blobs, references=BlobReferences(("uploads", "datasets")), links=None,
+        find=finder.find, releases=model, store=store, blobs=blobs,
+        references=BlobReferences(("uploads", "datasets")), links=None,
         clock=system, metrics=metrics,
         default_ack=AckLevel.STORED, draining=lambda: drain.running, triton_status_file=None,
     )  # fmt: skip

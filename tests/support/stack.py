@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contract.rollout import RolloutState, model_name
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -54,6 +56,11 @@ class Stack:
     @property
     def triton_grpc(self) -> str:
         return f"127.0.0.1:{self.triton_port + 1}"
+
+    def model(self, name: str) -> str:
+        """What a model of the release that answers is called in Triton, e.g. ``animals.ab12cd34ef56``."""
+        state = RolloutState.model_validate_json((self.data / "models" / "rollout" / "state.json").read_text())
+        return model_name(name, state.champion)
 
 
 @contextmanager

@@ -15,16 +15,16 @@ from gateway.edge.grpc.access import caller
 from gateway.edge.grpc.calls import caller_of, time_left_s
 from gateway.edge.grpc.failures import guarded, unary
 from gateway.errors import BestiaryError, InvalidRequest, NotExposed
+from gateway.ports import ModelDetails
 from gateway.service import Service
-from gateway.triton.client import TritonClient
 
 
 class KServeGrpc(GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonclient is untyped
     """Inference and metadata of ``animals``; everything that controls the server is refused."""
 
-    def __init__(self, service: Service, triton: TritonClient, version: str) -> None:
+    def __init__(self, service: Service, model: ModelDetails, version: str) -> None:
         self._service = service
-        self._triton = triton
+        self._model = model
         self._version = version
 
     @unary
@@ -65,15 +65,20 @@ class KServeGrpc(GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonc
 
     @unary
     async def ModelConfig(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
-        """Triton's own configuration of ``animals``."""
+        """Triton's own configuration of ``animals``, whatever the release's model is called there."""
         kserve.check_model(request.name, request.version)
-        return await self._triton.config()
+        answer = await self._model.config()
+        answer.config.name = ANIMALS
+        return answer
 
     @unary
     async def ModelStatistics(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
-        """Triton's own statistics of ``animals``."""
+        """Triton's own statistics of ``animals``: of the release that answers."""
         kserve.check_model(request.name or ANIMALS, request.version)
-        return await self._triton.statistics()
+        answer = await self._model.statistics()
+        for statistics in answer.model_stats:
+            statistics.name = ANIMALS
+        return answer
 
     @unary
     async def ModelInfer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:

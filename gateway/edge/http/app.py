@@ -20,7 +20,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Match, Route
 
 from gateway.auth.guard import Guard
-from gateway.edge.http import kserve, rest
+from gateway.edge.http import kserve, releases, rest
 from gateway.edge.http.access import DOCS, HEALTH, METRICS, Access, metrics_reader
 from gateway.edge.http.headers import SecurityHeaders, docs_policy, security_headers
 from gateway.edge.http.problems import MEDIA_TYPE, Problem, problem, refuse
@@ -63,6 +63,7 @@ def create_app(
     )
     schemes = [] if guard.open else [Security(HTTPBearer(auto_error=False)), Security(_API_KEY)]
     app.include_router(rest.router(service, options.upload_timeout_s), dependencies=schemes)
+    app.include_router(releases.router(service), dependencies=schemes)
     app.include_router(kserve.router(service, options.version, options.upload_timeout_s), dependencies=schemes)
     app.add_middleware(QuickClassify, service=service, upload_timeout_s=options.upload_timeout_s)
     _add_middleware(app, guard, options)
