@@ -12,6 +12,7 @@ from cli.classify import classify
 from cli.events import events
 from cli.export import export
 from cli.releases_agent import agent
+from cli.plan import plan
 from cli.status import status
 from cli.up import up
 
@@ -48,6 +49,7 @@ app.add_typer(data.app, name="data")
 releases.app.command()(agent)
 app.add_typer(releases.app, name="releases")
 app.command()(status)
+app.command()(plan)
 extras.mount(app)
 
 

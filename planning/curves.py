@@ -1,7 +1,7 @@
 """What one machine was measured to take for a photo: the input of every plan.
 
-A file of curves is JSON, one machine a file. ``benchmarks.plan_curves`` measures and writes it; a file for hardware that
-nobody has measured says ``"measured": null`` and why its figures are what they are.
+A file of curves is JSON, one machine a file. ``benchmarks.plan_curves`` measures and writes it; a file for hardware
+that nobody has measured says ``"measured": null`` and why its figures are what they are.
 """
 
 from __future__ import annotations
@@ -119,7 +119,9 @@ def read_curves(path: Path) -> Curves:
     try:
         return Curves.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise BadInput(f"The curves {path} cannot be read ({error.strerror}): measure them, or give --curves.") from None
+        raise BadInput(
+            f"The curves {path} cannot be read ({error.strerror}): measure them, or give --curves."
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"

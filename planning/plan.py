@@ -88,8 +88,8 @@ def assumptions(wish: Wish, sku: Sku, curves: Curves, prices: Prices, setup: Set
     said = [
         "Photos come as a Poisson process, one by one, all of one task and one kind; bursts beyond that need more.",
         "Callers are interactive and not on these machines; a balancer spreads photos at random; no network time.",
-        f"p99 counts from arrival at the gateway to its reply at ack level durable; a refusal counts as late. Admission "
-        f"refuses by an SLO of {1e3 * setup.slo_s:g} ms.",
+        f"p99 counts from arrival at the gateway to its reply at ack level durable; a refusal counts as late. "
+        f"Admission refuses by an SLO of {1e3 * setup.slo_s:g} ms.",
         f"{wish.spare} node(s) may be away; p50 and p99 are predicted for when they are.",
     ]
     if curves.measured is None:

@@ -23,8 +23,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    instances: int = Field(3, ge=1, le=256)
-    """Of `animals`."""
+    instances: int | None = Field(None, ge=1, le=256)
+    """Of `animals` where it decodes and runs its networks itself; None: as many as its release says."""
     workers: int = Field(1, ge=1, le=64)
     """Gateway processes on the same ports."""
     min_inflight: int = Field(4, ge=1, le=1024)
