@@ -11,8 +11,8 @@ from cli import data, extras, keys, releases, results
 from cli.classify import classify
 from cli.events import events
 from cli.export import export
-from cli.releases_agent import agent
 from cli.plan import plan
+from cli.releases_agent import agent
 from cli.status import status
 from cli.up import up
 

@@ -70,7 +70,7 @@ def plan(
         known = read_curves(curves or (ASSUMED_GPU if chosen.gpu else MEASURED_HERE))
         tuned = defaults(chosen.cores).settings
         setup = Setup(
-            cores=chosen.cores, instances=tuned.instances or chosen.cores, workers=tuned.workers,
+            cores=chosen.cores, instances=1 if chosen.gpu else tuned.instances or chosen.cores, workers=tuned.workers,
             min_inflight=tuned.min_inflight, slo_s=read_slo(slo).latency_s,
         )  # fmt: skip
         wish = Wish(rps, p99 / 1e3, sku, task, photos, spare, instances, workers)

@@ -1,7 +1,7 @@
 """Admission as a plan sees it: places in front of Triton that follow latency, a wait that must be worth while.
 
-The rules and their constants are those of ``gateway/admission`` (docs/decisions/0017-admission.md), for callers that are
-all alike and interactive; a test compares both.
+The rules and their constants are those of ``gateway/admission`` (docs/decisions/0017-admission.md), for callers that
+are all alike and interactive; a test compares both.
 """
 
 from __future__ import annotations

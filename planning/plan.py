@@ -106,9 +106,11 @@ def assumptions(wish: Wish, sku: Sku, curves: Curves, prices: Prices, setup: Set
         )
     if curves.device == "cpu" and sku.cores / sku.physical_cores != curves.cores / curves.physical_cores:
         said.append("The SKU's vCPU share physical cores differently from the measured ones, and count as theirs.")
+    if curves.device == "gpu":
+        said.append("A GPU works on one batch at a time for each instance, and the next batch gathers meanwhile.")
     said += [
-        f"{setup.instances} instances of animals and {setup.workers} gateway worker(s) a node; the batcher takes what "
-        "waits, up to 32.",
+        f"{setup.instances} instance(s) of animals and {setup.workers} gateway worker(s) a node; the batcher takes "
+        "what waits, up to 32.",
         f"A record's write costs {prices.store.request_units_per_write:g} request units: assumed, no account was "
         f"measured (benchmarks.cosmos_charges measures yours). Journals drain batches of up to {BATCH_OF_DRAIN}; "
         f"{100 * (prices.store.headroom - 1):.0f} % more is provisioned than is written, for reading and unevenness.",

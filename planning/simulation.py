@@ -1,11 +1,12 @@
 """One node, photo by photo: Poisson arrivals or a closed loop, edge, admission, Triton's batches, journal.
 
 Why a simulation: bulk service whose times depend on how many instances are busy, on cores that edge and instances
-share, behind an admission that follows latency, has no closed form. It is seeded, so the same question has the same answer.
+share, behind an admission that follows latency, has no closed form. It is seeded: the same question has the same answer.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -230,13 +231,17 @@ def open_loop(
     warm_up: float = 0.15,
 ) -> Outcome:  # fmt: skip
     """Poisson arrivals of ``per_s`` photos a second; ``warm_up`` is the share that is left out at the beginning."""
-    node = Node(curves, profile, setup, seed)
     arrivals = random.Random(seed + 1)
-    moment, times = 0.0, []
-    for _ in range(photos):
-        moment += arrivals.expovariate(per_s)
-        times.append(moment)
-    first = times[int(warm_up * photos)]
+    times = list(itertools.accumulate(arrivals.expovariate(per_s) for _ in range(photos)))
+    return replay(curves, profile, setup, times, seed=seed, warm_up=warm_up)
+
+
+def replay(
+    curves: Curves, profile: Profile, setup: Setup, times: Sequence[float], *, seed: int = 1, warm_up: float = 0.0
+) -> Outcome:
+    """Photos at given times, ascending, seconds; at least two."""
+    node = Node(curves, profile, setup, seed)
+    first = times[int(warm_up * len(times))]
     outcome = Outcome(seconds=times[-1] - first)
 
     def arrive(planned: float) -> None:
