@@ -1,7 +1,7 @@
 """One node, photo by photo: Poisson arrivals or a closed loop, edge, admission, Triton's batches, journal.
 
 Why a simulation: bulk service whose times depend on how many instances are busy, on cores that edge and instances
-share, behind an admission that follows latency, has no closed form. It is seeded: the same question has the same answer.
+share, behind an admission that follows latency, has no closed form. It is seeded: one question, one answer.
 """
 
 from __future__ import annotations
