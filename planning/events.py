@@ -53,12 +53,14 @@ class Clock:
 
     def _step(self) -> None:
         jobs, number = self._jobs, len(self._jobs)
-        speed = self._speeds.of
-        ends = min((job.left_s / speed(job.batch, number) for job in jobs), default=math.inf)
+        speeds = [self._speeds.of(job.batch, number) for job in jobs]
+        ends = math.inf
+        for job, speed in zip(jobs, speeds, strict=True):
+            ends = min(ends, job.left_s / speed)
         timer = self._timers[0][0] - self.now if self._timers else math.inf
         step = min(ends, timer)
-        for job in jobs:
-            job.left_s -= step * speed(job.batch, number)
+        for job, speed in zip(jobs, speeds, strict=True):
+            job.left_s -= step * speed
         self.now += step
         if timer <= ends:
             heapq.heappop(self._timers)[2]()

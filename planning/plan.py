@@ -63,8 +63,13 @@ class Plan:
         }  # fmt: skip
 
 
-def make_plan(wish: Wish, curves: Curves, prices: Prices, setup: Setup, progress: Progress = silent) -> Plan:
-    """``setup``: a node as the defaults have it for the SKU's cores. Raises BadInput, CannotMeet."""
+def make_plan(
+    wish: Wish, curves: Curves, prices: Prices, setup: Setup, progress: Progress = silent, photos: int = 4000
+) -> Plan:
+    """``setup``: a node as the defaults have it for the SKU's cores; ``photos``: of each simulation.
+
+    Raises BadInput, CannotMeet.
+    """
     if not (wish.per_s > 0 and wish.p99_s > 0 and wish.spare >= 0):
         raise BadInput("Rate and p99 have to be above 0, and spare nodes not below.")
     sku = prices.sku(wish.sku)
@@ -75,7 +80,7 @@ def make_plan(wish: Wish, curves: Curves, prices: Prices, setup: Setup, progress
     setup = replace(
         setup, cores=sku.cores, instances=wish.instances or setup.instances, workers=wish.workers or setup.workers
     )
-    sized = size(Node(curves, profile, setup), wish.per_s, wish.p99_s, wish.spare, progress)
+    sized = size(Node(curves, profile, setup, photos), wish.per_s, wish.p99_s, wish.spare, progress)
     return Plan(
         wish, sku, setup, sized, store_needs(wish.per_s, prices),
         cost(wish.per_s, sized.nodes, sku, curves, profile, prices), prices.currency,

@@ -254,7 +254,7 @@ def replay(
 
 
 def closed_loop(
-    curves: Curves, profile: Profile, setup: Setup, callers: int, *, photos: int = 3000, seed: int = 1,
+    curves: Curves, profile: Profile, setup: Setup, callers: int, *, photos: int = 1500, seed: int = 1,
     warm_up: float = 0.15,
 ) -> Outcome:  # fmt: skip
     """So many callers, each of whom sends the next photo when the last is answered (20 ms later if it was refused)."""
