@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,11 +33,9 @@ def tune(
     minutes: Annotated[float, typer.Option(min=0.0, help="How long to search; confirming takes a minute more.")] = 4.0,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", show_default=f"DATA/{TUNED_NAME}", help="Where to write the settings."),
+        typer.Option(metavar="FILE", show_default=f"DATA/{TUNED_NAME}", help="Where they are written."),
     ] = None,
-    data: Annotated[Path, typer.Option(help="Data directory of `bestiary up`, whose disk is measured too.")] = Path(
-        "var"
-    ),
+    data: Annotated[Path, typer.Option(help="Data directory of `bestiary up`; its disk counts, too.")] = Path("var"),
     repository: Annotated[Path, typer.Option(help="Release to measure with.")] = Path("model_repository"),
     task: Annotated[Task, typer.Option(help="What is asked of each photo.")] = Task.SPECIES,
     photos: Annotated[
@@ -57,6 +56,7 @@ def tune(
     0 written
     1 a stack or the load generator failed; nothing was written
     2 wrong usage, or the extra loadtest is not installed
+    130 interrupted; nothing was written
     """
     if missing := [name for name in _NEEDS if importlib.util.find_spec(name) is None]:
         complain(f"{', '.join(missing)} is not installed: pip install 'bestiary[loadtest]', or make install-dev.")
@@ -65,6 +65,7 @@ def tune(
     from loadtest.run import GeneratorFailed
 
     target, cores = out or data / TUNED_NAME, len(os.sched_getaffinity(0))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stack must not be left behind
     try:
         found = _search(data, repository, photos, task, seconds, slo, cores, 60 * minutes)
         source = f"bestiary tune on {datetime.now(UTC).date().isoformat()}, {task}, {cores} cores"
@@ -76,6 +77,8 @@ def tune(
     except KeyboardInterrupt:
         complain("Interrupted: nothing was written.")
         raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
     _tell(found, target, as_json)
 
 

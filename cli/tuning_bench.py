@@ -100,7 +100,11 @@ class Bench:
         ]  # fmt: skip
         with (folder / "up.log").open("wb") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         try:
             _wait_ready(process, base, folder / "up.log")

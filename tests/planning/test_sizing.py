@@ -133,7 +133,7 @@ def test_what_is_shipped_can_be_read():
 
 def test_a_file_that_holds_no_curves_is_told(tmp_path):
     (tmp_path / "curves.json").write_text('{"name": "x"}')
-    with pytest.raises(BadInput, match="does not hold curves: .*docs/planning.md"):
+    with pytest.raises(BadInput, match=r"does not hold curves: .*docs/planning\.md"):
         read_curves(tmp_path / "curves.json")
     with pytest.raises(BadInput, match="cannot be read"):
         read_curves(tmp_path / "none.json")

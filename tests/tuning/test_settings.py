@@ -5,7 +5,15 @@ import json
 import pytest
 
 from tuning.settings import (
-    DEFAULTS_FILE, TUNED_NAME, Settings, SettingsError, Tuned, defaults, read_settings, settings_for, write_settings,
+    DEFAULTS_FILE,
+    TUNED_NAME,
+    Settings,
+    SettingsError,
+    Tuned,
+    defaults,
+    read_settings,
+    settings_for,
+    write_settings,
 )  # fmt: skip
 
 
