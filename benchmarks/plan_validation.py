@@ -34,7 +34,8 @@ from contract.options import Task
 from contract.slo import read_slo
 from planning.curves import Curves, Profile, read_curves
 from planning.node import Setup
-from planning.simulation import Outcome, replay
+from planning.outcome import Outcome
+from planning.simulation import replay
 from planning.sizing import SHARE
 
 PROMISED: Final = 0.15

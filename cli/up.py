@@ -9,21 +9,18 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import httpx
 import typer
 
-from cli.local_rollout import LocalRollout
-from contract.tensors import ANIMALS
+from cli.machine import choose, local_rollout, one_release
 from serving.errors import PreflightError, ServingError
 from serving.supervisor import Supervisor
 from serving.tritonserver import ServerOptions, check_ports, die_with_parent
-from serving.tuned import CONFIG_NAME, instances_of, overlay, write_tuned
 from serving.wheel import Layout, lay_out
-from tuning.settings import TUNED_NAME, Settings, SettingsError, settings_for
+from tuning.settings import TUNED_NAME, Settings
 
 GATEWAY_START_S = 30.0
 GATEWAY_STOP_S = 30.0
@@ -90,18 +87,17 @@ def up(
     if (preprocess, networks) not in _CONFIG_NAMES:
         known = ", ".join("/".join(pair) for pair in _CONFIG_NAMES)
         raise typer.BadParameter(f"together they must be one of {known}", param_hint="--preprocess/--networks")
+    config_name = _CONFIG_NAMES[preprocess, networks]
     try:
-        tuned, source = settings_for(data, len(os.sched_getaffinity(0)), settings)
-    except SettingsError as error:
-        _fail(PreflightError(str(error)), 2)
-    instances = None if _CONFIG_NAMES[preprocess, networks] else tuned.settings.instances  # found for the default
-    chosen = tuned.settings.model_copy(update={"workers": workers or tuned.settings.workers, "instances": instances})
+        chosen, source = choose(data, settings, workers, config_name)
+    except PreflightError as error:
+        _fail(error, 2)
     triton = ServerOptions(
         repository=repository.resolve(),
         http_port=triton_port,
         grpc_port=triton_port + 1,
         metrics_port=triton_port + 2,
-        config_name=_CONFIG_NAMES[preprocess, networks],
+        config_name=config_name,
         log_file=data / "log" / "triton.log",
         shm_prefix=f"bestiary-{os.getpid()}-",
     )
@@ -132,7 +128,7 @@ class Stack:
         self._triton = triton
         self._store = store
         self._settings, self._source = settings, source
-        self._rollout = _rollout(store, triton, data / "run", settings.instances) if store else None
+        self._rollout = local_rollout(store, triton, data / "run", settings.instances) if store else None
         self._data = data
         self._http_port = http_port
         self._grpc_port = grpc_port
@@ -171,18 +167,12 @@ class Stack:
         """Of a Triton with the one release, or with the champion of the rollout. Raises PreflightError."""
         rollout = self._rollout
         if rollout is None:
-            return Supervisor(layout, self._single(), self._status_file)
+            return Supervisor(
+                layout, one_release(self._triton, self._data / "run", self._settings.instances), self._status_file
+            )
         supervisor = Supervisor(layout, rollout.options, self._status_file, rollout.champion_tag)
         await rollout.open(supervisor.dead_models, supervisor.end_model)
         return supervisor
-
-    def _single(self) -> ServerOptions:
-        """Triton with the one release: its own files, or beside them another number of instances."""
-        triton, instances = self._triton, self._settings.instances
-        if instances is None or instances_of(triton.repository / ANIMALS, triton.config_name) in (None, instances):
-            return triton
-        folder = overlay(triton.repository, self._data.resolve() / "run" / "tuned", triton.config_name, instances)
-        return replace(triton, repository=folder, config_name=CONFIG_NAME)
 
     @asynccontextmanager
     async def _following(self) -> AsyncIterator[None]:
@@ -272,16 +262,6 @@ class Stack:
             return ""
         notes = "".join(f"           {note}\n" for note in self._rollout.notes)
         return f"  releases {self._store}          (bestiary releases status --store {self._store})\n{notes}"
-
-
-def _rollout(store: str, triton: ServerOptions, run: Path, instances: int | None) -> LocalRollout:
-    """Every release that is loaded here gets as many instances as suit this machine."""
-    if instances is None:
-        return LocalRollout(store, triton.repository, triton, run)
-    return LocalRollout(
-        store, triton.repository, replace(triton, config_name=CONFIG_NAME), run,
-        lambda model: write_tuned(model, triton.config_name, instances),
-    )  # fmt: skip
 
 
 def _check_distinct(http_port: int, grpc_port: int, triton: ServerOptions) -> None:

@@ -47,9 +47,13 @@ class Clock:
         self._jobs.append(_Job(seconds, batch, then))
 
     def run(self) -> None:
-        """Until nothing is planned and nothing in work."""
+        """Until nothing is planned and nothing in work, or :meth:`stop`."""
         while self._timers or self._jobs:
             self._step()
+
+    def stop(self) -> None:
+        """Forget everything that is planned and in work."""
+        self._timers, self._jobs = [], []
 
     def _step(self) -> None:
         jobs, number = self._jobs, len(self._jobs)

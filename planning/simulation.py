@@ -7,10 +7,11 @@ share, behind an admission that follows latency, has no closed form. It is seede
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -18,53 +19,10 @@ from planning.admission import Limit
 from planning.curves import Curves, Profile
 from planning.events import Clock, Then, Thread
 from planning.node import MAX_BATCH, Setup, Speeds
+from planning.outcome import Outcome
 
 SLOWEST_WAIT_S: Final = 10.0
 """A photo that would take longer than the gateway's default deadline counts as refused."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of a simulation; photos of its first part, while queues fill, are not in it."""
-
-    seconds: float
-    """Simulated, without the first part."""
-    offered: int = 0
-    refused: int = 0
-    latencies_s: list[float] = field(default_factory=list)
-    """Of what was answered, ascending once ``finish`` was called."""
-    batches: list[int] = field(default_factory=list)
-    """Photos of each execution."""
-
-    @property
-    def answered_per_s(self) -> float:
-        """Photos a second."""
-        return len(self.latencies_s) / self.seconds
-
-    @property
-    def refused_share(self) -> float:
-        """Of what was offered."""
-        return self.refused / self.offered if self.offered else 0.0
-
-    @property
-    def mean_batch(self) -> float:
-        """Photos an execution."""
-        return sum(self.batches) / len(self.batches) if self.batches else 0.0
-
-    def percentile_s(self, percent: float) -> float:
-        """Nearest rank over what was answered; NaN if nothing was."""
-        return _percentile(self.latencies_s, percent)
-
-    def share_within(self, seconds: float) -> float:
-        """Of everything that was offered, what was answered within ``seconds``: a refusal counts as late."""
-        within = sum(took <= seconds for took in self.latencies_s)
-        return within / self.offered if self.offered else 1.0
-
-
-def _percentile(ordered: Sequence[float], percent: float) -> float:
-    if not ordered:
-        return float("nan")
-    return ordered[min(len(ordered) - 1, max(0, -int(-percent / 100 * len(ordered) // 1) - 1))]
 
 
 @dataclass(slots=True)
@@ -214,6 +172,10 @@ class Node:
         """How long the next one takes."""
         return self._chance.choice(self._fsync_ms) / 1e3
 
+    def send_at(self, planned: float, done: Callable[[bool], None]) -> None:
+        """A photo that is to be sent at ``planned``, which is now; ``done`` is told whether it was answered."""
+        self.send(_Photo(planned, done))
+
     def send(self, photo: _Photo) -> None:
         """Hand a photo to one of the gateway processes; its answer passes the client, too."""
         answer = photo.done
@@ -226,29 +188,46 @@ class Node:
         self._client.work(self._client_s, lambda: worker.receive(photo))
 
 
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What is asked of a simulation that may end as soon as it is missed."""
+
+    within_s: float
+    share: float
+    """Of all photos."""
+
+
 def open_loop(
     curves: Curves, profile: Profile, setup: Setup, per_s: float, *, photos: int = 4000, seed: int = 1,
-    warm_up: float = 0.15,
+    warm_up: float = 0.15, needed: Needed | None = None,
 ) -> Outcome:  # fmt: skip
     """Poisson arrivals of ``per_s`` photos a second; ``warm_up`` is the share that is left out at the beginning."""
     arrivals = random.Random(seed + 1)
     times = list(itertools.accumulate(arrivals.expovariate(per_s) for _ in range(photos)))
-    return replay(curves, profile, setup, times, seed=seed, warm_up=warm_up)
+    return replay(curves, profile, setup, times, seed=seed, warm_up=warm_up, needed=needed)
 
 
 def replay(
-    curves: Curves, profile: Profile, setup: Setup, times: Sequence[float], *, seed: int = 1, warm_up: float = 0.0
-) -> Outcome:
-    """Photos at given times, ascending, seconds; at least two."""
+    curves: Curves, profile: Profile, setup: Setup, times: Sequence[float], *, seed: int = 1, warm_up: float = 0.0,
+    needed: Needed | None = None,
+) -> Outcome:  # fmt: skip
+    """Photos at given times, ascending, seconds; at least two. It ends early when ``needed`` cannot be met any more."""
     node = Node(curves, profile, setup, seed)
     first = times[int(warm_up * len(times))]
     outcome = Outcome(seconds=times[-1] - first)
+    may_be_late = (1 - needed.share) * len(times) if needed else math.inf
+    late = 0
 
-    def arrive(planned: float) -> None:
-        node.send(_Photo(planned, lambda answered: _note(outcome, node.clock, planned, first, answered)))
+    def answer(planned: float, answered: bool) -> None:
+        nonlocal late
+        _note(outcome, node.clock, planned, first, answered)
+        if needed and planned >= first and not (answered and node.clock.now - planned <= needed.within_s):
+            late += 1
+            if late > may_be_late:
+                node.clock.stop()
 
     for planned in times:
-        node.clock.at(planned, partial(arrive, planned))
+        node.clock.at(planned, partial(node.send_at, planned, partial(answer, planned)))
     node.clock.run()
     return _finished(outcome, node, first)
 

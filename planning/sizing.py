@@ -9,7 +9,8 @@ from typing import Final
 from planning.curves import Curves, Profile
 from planning.errors import CannotMeet
 from planning.node import Setup
-from planning.simulation import Outcome, open_loop
+from planning.outcome import Outcome
+from planning.simulation import Needed, open_loop
 
 SHARE: Final = 0.99
 """Of all photos, refused ones included, that have to be answered within the p99 asked for."""
@@ -41,9 +42,9 @@ class Node:
     photos: int = 4000
     """Of each simulation."""
 
-    def at(self, per_s: float, seed: int = 1) -> Outcome:
+    def at(self, per_s: float, seed: int = 1, needed: Needed | None = None) -> Outcome:
         """What comes of Poisson arrivals of ``per_s``."""
-        return open_loop(self.curves, self.profile, self.setup, per_s, photos=self.photos, seed=seed)
+        return open_loop(self.curves, self.profile, self.setup, per_s, photos=self.photos, seed=seed, needed=needed)
 
     @property
     def roof_per_s(self) -> float:
@@ -75,7 +76,8 @@ class Sized:
 
 def meets(node: Node, per_s: float, p99_s: float) -> bool:
     """Whether 99 of 100 photos, refused ones counted as late, are answered within ``p99_s``, whatever the seed."""
-    return all(node.at(per_s, seed).share_within(p99_s) >= SHARE for seed in SEEDS)
+    needed = Needed(p99_s, SHARE)
+    return all(node.at(per_s, seed, needed).share_within(p99_s) >= SHARE for seed in SEEDS)
 
 
 def highest_rate(node: Node, p99_s: float, progress: Progress = silent, resolution: float = RESOLUTION) -> float:

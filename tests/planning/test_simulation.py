@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from planning.node import Setup
-from planning.simulation import Outcome, closed_loop, open_loop, replay
+from planning.outcome import Outcome
+from planning.simulation import Needed, closed_loop, open_loop, replay
 
 ONE = Setup(cores=1, instances=1, slo_s=1e6, min_inflight=10**6, max_inflight=10**6)
 """One server, and an admission that admits everything."""
@@ -95,6 +96,17 @@ def test_an_overloaded_node_refuses_and_keeps_its_promise(curves):
     assert outcome.percentile_s(99) <= 0.25
     assert outcome.answered_per_s > 80
     assert outcome.offered == outcome.refused + len(outcome.latencies_s)
+
+
+def test_a_simulation_that_misses_what_is_needed_ends_early_and_still_misses(curves):
+    made = curves(ms=10.0)
+    whole = run(made, ONE, 95.0, photos=2000)
+    early = open_loop(made, made.profiles[0], ONE, 95.0, photos=2000, needed=Needed(0.015, 0.99))
+    assert whole.share_within(0.015) < 0.99
+    assert early.share_within(0.015) < 0.99
+    assert early.offered < whole.offered
+    met = open_loop(made, made.profiles[0], ONE, 95.0, photos=2000, needed=Needed(10.0, 0.99))
+    assert met.latencies_s == whole.latencies_s
 
 
 def test_a_refusal_is_no_answer_in_time(curves):
