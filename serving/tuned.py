@@ -47,22 +47,16 @@ def write_tuned(model: Path, config_name: str, instances: int) -> None:
 
 
 def overlay(repository: Path, folder: Path, config_name: str, instances: int) -> Path:
-    """A repository in ``folder``: the models of ``repository`` by links, and ``animals`` with so many instances.
+    """A repository in ``folder``: the models of ``repository`` by links, a copy of ``animals`` with so many instances.
 
     What lay in ``folder`` is removed. Raises OSError. Returns ``folder``.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for model in (entry for entry in repository.iterdir() if entry.is_dir()):
-        own = folder / model.name
-        if model.name != ANIMALS:
-            own.symlink_to(model, target_is_directory=True)
-            continue
-        own.mkdir()
-        for entry in model.iterdir():
-            if entry.name != "configs":
-                (own / entry.name).symlink_to(entry)
-        if (model / "configs").is_dir():
-            shutil.copytree(model / "configs", own / "configs")
-        write_tuned(own, config_name, instances)
+        if model.name == ANIMALS:  # a copy, so that nothing is written into the release: it is small
+            shutil.copytree(model, folder / ANIMALS, ignore=shutil.ignore_patterns("__pycache__"))
+            write_tuned(folder / ANIMALS, config_name, instances)
+        else:
+            (folder / model.name).symlink_to(model, target_is_directory=True)
     return folder
