@@ -34,6 +34,8 @@ from benchmarks.stack import PLAIN, Stack, StackError, running_stack, workshop
 from contract.options import TASKS, Task
 from contract.tensors import ANIMALS, PHOTO
 from planning.curves import Cell, Curves, Profile, quantiles
+from planning.node import Setup
+from planning.simulation import closed_loop
 
 BATCHES: Final = (1, 2, 4, 8)
 BUSY: Final = (1, 2, 3)
@@ -145,7 +147,7 @@ def _executions(stack: Stack) -> tuple[float, float, float]:
 
 
 def _way(stack: Stack, photos: PhotoSet, known: Profile, seconds: float) -> Profile:
-    """One photo at a time through the gateway: CPU by thread, and how long it took beyond what is known."""
+    """One photo at a time through the gateway: CPU by thread, and in ``rest_ms`` the median of the whole way."""
     with Generator(Target(stack.gateway_grpc, photos.photos, known.task.value)) as generator:
         generator.closed(1, 0.5)
         before, client = thread_seconds(stack.process.pid), _own_children()
@@ -156,15 +158,33 @@ def _way(stack: Stack, photos: PhotoSet, known: Profile, seconds: float) -> Prof
         raise StackError(f"Nothing was answered ({samples[0].reason}): see the stack's logs.")
     spent = _spent(before, after)
     per_photo = 1e3 / len(answered)
-    loop, threads = spent.get("gateway loop", 0.0) * per_photo, spent.get("gateway threads", 0.0) * per_photo
-    client_ms = (client_after - client) * per_photo
-    alone = known.cell(1)
-    assert alone is not None
-    busy_ms = alone.ms + known.triton_ms + loop + client_ms
-    return known.model_copy(update={
-        "edge_loop_ms": loop, "edge_threads_ms": threads, "client_ms": client_ms,
-        "rest_ms": max(0.0, 1e3 * median(answered) - busy_ms),
-    })  # fmt: skip
+    return known.model_copy(
+        update={
+            "edge_loop_ms": spent.get("gateway loop", 0.0) * per_photo,
+            "edge_threads_ms": spent.get("gateway threads", 0.0) * per_photo,
+            "client_ms": (client_after - client) * per_photo,
+            "rest_ms": 1e3 * median(answered),  # explained below
+        }
+    )
+
+
+def explained(curves: Curves) -> Curves:
+    """Curves whose ``rest_ms`` is the median of one photo at a time -> what of it the simulation does not explain."""
+    bare = curves.model_copy(
+        update={"profiles": tuple(one.model_copy(update={"rest_ms": 0.0}) for one in curves.profiles)}
+    )
+    setup = Setup(cores=curves.cores, instances=BUSY[-1], client_here=True)
+    rests = (
+        max(0.0, whole.rest_ms - 1e3 * closed_loop(bare, one, setup, 1, photos=300).percentile_s(50))
+        for whole, one in zip(curves.profiles, bare.profiles, strict=True)
+    )
+    return bare.model_copy(
+        update={
+            "profiles": tuple(
+                one.model_copy(update={"rest_ms": rest}) for one, rest in zip(bare.profiles, rests, strict=True)
+            )
+        }
+    )
 
 
 def thread_seconds(pid: int) -> dict[tuple[int, str], float]:
@@ -227,12 +247,13 @@ def measure(what: Sequence[tuple[Task, str]], times: Times, name: str) -> Curves
             print(f"{task} on {kind} photos ...", file=sys.stderr, flush=True)
             profiles.append(profile(stack, task, kind, times))
         quiet = "" if float(facts["load_average_1min"]) < 1 else "Other work ran on the machine. "
-        return Curves(
+        measured = Curves(
             name=name, measured=datetime.now(UTC).date().isoformat(), processor=str(facts["processor"]),
             note=f"{quiet}Load average {facts['load_average_1min']} before; generator on the same cores.",
             cores=int(facts["cores"]), physical_cores=physical_cores(), fsync_ms=fsync_ms(folder),
             profiles=tuple(profiles),
         )  # fmt: skip
+    return explained(measured)
 
 
 def physical_cores() -> int:

@@ -7,7 +7,11 @@ import pytest
 from benchmarks.load import Generator, Target
 from benchmarks.plan_curves import fsync_ms, photos_of, physical_cores
 from benchmarks.plan_validation import DEFAULT, SHARES, Row, arrivals, highest, table
+from contract.options import Task
 from imaging.decode import decode_photo
+from planning.curves import Cell, Curves, Profile
+from planning.node import Setup
+from planning.simulation import closed_loop
 from tests.support.stack import free_ports
 
 
@@ -42,6 +46,21 @@ def test_photos_of_a_trap_have_three_megapixels():
     assert len(photos) == len(photos_of("small").photos)
     picture = decode_photo(photos[0])
     assert (picture.width, picture.height) == (2048, 1536)
+
+
+def test_what_one_photo_takes_is_explained_to_the_last_millisecond():
+    profile = Profile(
+        task=Task.SPECIES, photos="small", photo_bytes=1, service=(Cell(batch=1, busy=1, ms=10),), edge_loop_ms=2,
+        edge_threads_ms=1, triton_ms=0.5, client_ms=1, rest_ms=20,
+    )  # fmt: skip
+    curves = Curves(
+        name="made", measured=None, note="", processor="made", cores=2, physical_cores=2, fsync_ms=(1.0,),
+        profiles=(profile,),
+    )  # fmt: skip
+    known = explained(curves)
+    alone = closed_loop(known, known.profiles[0], Setup(cores=2, instances=1, client_here=True), 1, photos=50)
+    assert known.profiles[0].rest_ms > 4
+    assert alone.percentile_s(50) == pytest.approx(0.020)
 
 
 def test_this_machine_can_be_asked(tmp_path):
