@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from benchmarks.load import Generator, Target
-from benchmarks.plan_curves import fsync_ms, photos_of, physical_cores
+from benchmarks.plan_curves import explained, fsync_ms, photos_of, physical_cores
 from benchmarks.plan_validation import DEFAULT, SHARES, Row, arrivals, highest, table
 from contract.options import Task
 from imaging.decode import decode_photo
