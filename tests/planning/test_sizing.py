@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -38,8 +39,9 @@ def test_a_stricter_p99_needs_more_nodes(curves):
 
 
 def test_spare_nodes_come_on_top(curves):
-    one = node(curves)
-    assert size(one, 100.0, 0.25, spare=2).nodes == size(one, 100.0, 0.25, spare=0).nodes + 2
+    sized = size(node(curves), 100.0, 0.25, spare=2)
+    assert sized.nodes == math.ceil(100.0 / sized.max_per_node_per_s) + 2
+    assert sized.per_node_per_s == pytest.approx(100.0 / (sized.nodes - 2))
 
 
 def test_a_p99_that_one_idle_node_misses_is_told(curves):
