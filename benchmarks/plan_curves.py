@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 import threading
 import time
@@ -266,6 +267,12 @@ def physical_cores() -> int:
     return max(1, len(siblings))
 
 
+def rendered(curves: Curves) -> str:
+    """A file of curves: JSON with a list of numbers to a line."""
+    text = curves.model_dump_json(indent=1)
+    return re.sub(r"\[[\d.,\s]+\]", lambda found: " ".join(found[0].split()), text) + "\n"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 measured, 1 something failed (one sentence on stderr)."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plan_curves", description=__doc__)
@@ -286,7 +293,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     if options.physical_cores:
         curves = curves.model_copy(update={"physical_cores": options.physical_cores})
-    options.out.write_text(curves.model_dump_json(indent=1) + "\n")
+    options.out.write_text(rendered(curves))
     for one in curves.profiles:
         cells = ", ".join(f"{cell.batch}x{cell.busy}: {cell.ms:.1f}" for cell in one.service)
         print(f"{one.task}/{one.photos}: {cells} ms; edge {one.edge_loop_ms:.2f}+{one.edge_threads_ms:.2f}, triton "

@@ -28,7 +28,7 @@ from benchmarks.figures import machine_facts, percentile
 from benchmarks.load import Generator, GeneratorError, Sample, Target
 from benchmarks.overload import SLO_FILE
 from benchmarks.photos import NoPhotos
-from benchmarks.plan_curves import Times, measure, photos_of
+from benchmarks.plan_curves import Times, measure, photos_of, rendered
 from benchmarks.stack import PLAIN, StackError, running_stack, workshop
 from contract.options import Task
 from contract.slo import read_slo
@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
             profiles = sorted({(one.task, one.photos) for one in configurations})
             curves = measure(profiles, Times(options.cell_seconds, 4.0), "validation")
             if options.keep_curves:
-                options.keep_curves.write_text(curves.model_dump_json(indent=1) + "\n")
+                options.keep_curves.write_text(rendered(curves))
         for configuration in configurations:
             print(f"{configuration.name} ... ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
             rows += validate(configuration, curves, options.seconds, slo_s)
