@@ -12,8 +12,10 @@ from cli.classify import classify
 from cli.events import events
 from cli.export import export
 from cli.loadtest import loadtest
+from cli.plan import plan
 from cli.releases_agent import agent
 from cli.status import status
+from cli.tune import tune
 from cli.up import up
 
 app = typer.Typer(
@@ -49,6 +51,8 @@ app.add_typer(data.app, name="data")
 releases.app.command()(agent)
 app.add_typer(releases.app, name="releases")
 app.command()(status)
+app.command()(plan)
+app.command()(tune)
 app.command(add_help_option=False, context_settings=extras.PASS_ON)(loadtest)
 extras.mount(app)
 

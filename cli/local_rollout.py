@@ -34,12 +34,15 @@ def replica_name(triton_port: int) -> str:
 class LocalRollout:
     """Opened before Triton starts; ``follow`` beside it; closed after it."""
 
-    def __init__(self, where: str, shipped: Path, triton: ServerOptions, run: Path) -> None:
+    def __init__(
+        self, where: str, shipped: Path, triton: ServerOptions, run: Path,
+        adapt: Callable[[Path], None] = lambda _: None,
+    ) -> None:  # fmt: skip
         """``where``: the model store's address; ``shipped``: the release that the installation brought along;
-        ``run``: folder for what Triton loads from."""
+        ``run``: folder for what Triton loads from; ``adapt``: see :class:`rollout.live.LiveRepository`."""
         self._where = where
         self._shipped = shipped
-        self._live = LiveRepository((run / "repository").resolve())
+        self._live = LiveRepository((run / "repository").resolve(), adapt)
         self._options = triton
         self.notes: tuple[str, ...] = ()
         """What the person at the terminal has to know about which release answers."""

@@ -15,11 +15,12 @@ from typing import Annotated
 import httpx
 import typer
 
-from cli.local_rollout import LocalRollout
+from cli.machine import choose, local_rollout, one_release
 from serving.errors import PreflightError, ServingError
 from serving.supervisor import Supervisor
 from serving.tritonserver import ServerOptions, check_ports, die_with_parent
 from serving.wheel import Layout, lay_out
+from tuning.settings import TUNED_NAME, Settings
 
 GATEWAY_START_S = 30.0
 GATEWAY_STOP_S = 30.0
@@ -44,8 +45,23 @@ def up(
         str, typer.Option(help="Networks: inline (in the process of `animals`) or models (each on its own).")
     ] = "inline",
     workers: Annotated[
-        int, typer.Option(envvar="BESTIARY_WORKERS", min=1, max=64, help="Gateway processes on the same ports.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            envvar="BESTIARY_WORKERS",
+            min=1,
+            max=64,
+            show_default="of the settings",
+            help="Gateway processes on the same ports.",
+        ),
+    ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=f"DATA/{TUNED_NAME}, else those shipped",
+            help="Instances, workers and places for this machine, as `bestiary tune` writes them.",
+        ),
+    ] = None,
     store: Annotated[
         str,
         typer.Option(
@@ -71,18 +87,23 @@ def up(
     if (preprocess, networks) not in _CONFIG_NAMES:
         known = ", ".join("/".join(pair) for pair in _CONFIG_NAMES)
         raise typer.BadParameter(f"together they must be one of {known}", param_hint="--preprocess/--networks")
+    config_name = _CONFIG_NAMES[preprocess, networks]
+    try:
+        chosen, source = choose(data, settings, workers, config_name)
+    except PreflightError as error:
+        _fail(error, 2)
     triton = ServerOptions(
         repository=repository.resolve(),
         http_port=triton_port,
         grpc_port=triton_port + 1,
         metrics_port=triton_port + 2,
-        config_name=_CONFIG_NAMES[preprocess, networks],
+        config_name=config_name,
         log_file=data / "log" / "triton.log",
         shm_prefix=f"bestiary-{os.getpid()}-",
     )
     where = (store or str(data / "models")) if rollout else ""
     try:
-        code = asyncio.run(Stack(triton, data, http_port, grpc_port, workers, where).run())
+        code = asyncio.run(Stack(triton, data, http_port, grpc_port, chosen, where, source).run())
     except PreflightError as error:
         _fail(error, 2)
     except ServingError as error:
@@ -99,16 +120,18 @@ class Stack:
     """Triton under its supervisor, and the gateway in front of it: one process, or several under their supervisor."""
 
     def __init__(
-        self, triton: ServerOptions, data: Path, http_port: int, grpc_port: int, workers: int = 1, store: str = ""
-    ) -> None:
-        """``store``: address of the model store; '' serves the one release in ``triton.repository``."""
+        self, triton: ServerOptions, data: Path, http_port: int, grpc_port: int, settings: Settings, store: str = "",
+        source: str = "",
+    ) -> None:  # fmt: skip
+        """``store``: address of the model store; '' serves the one release in ``triton.repository``. ``source``: of the
+        settings, in words."""
         self._triton = triton
         self._store = store
-        self._rollout = LocalRollout(store, triton.repository, triton, data / "run") if store else None
+        self._settings, self._source = settings, source
+        self._rollout = local_rollout(store, triton, data / "run", settings.instances) if store else None
         self._data = data
         self._http_port = http_port
         self._grpc_port = grpc_port
-        self._workers = workers
         self._status_file = data / "run" / "triton.json"
         self._url = f"http://127.0.0.1:{http_port}"
 
@@ -144,7 +167,9 @@ class Stack:
         """Of a Triton with the one release, or with the champion of the rollout. Raises PreflightError."""
         rollout = self._rollout
         if rollout is None:
-            return Supervisor(layout, self._triton, self._status_file)
+            return Supervisor(
+                layout, one_release(self._triton, self._data / "run", self._settings.instances), self._status_file
+            )
         supervisor = Supervisor(layout, rollout.options, self._status_file, rollout.champion_tag)
         await rollout.open(supervisor.dead_models, supervisor.end_model)
         return supervisor
@@ -183,6 +208,7 @@ class Stack:
 
     async def _start_gateway(self) -> asyncio.subprocess.Process:
         environment: Mapping[str, str] = {
+            "BESTIARY_MIN_INFLIGHT": str(self._settings.min_inflight),
             **os.environ,
             "BESTIARY_HTTP_PORT": str(self._http_port),
             "BESTIARY_GRPC_PORT": str(self._grpc_port),
@@ -194,7 +220,7 @@ class Stack:
             "BESTIARY_MODEL_STORE": self._store,
         }
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", "--workers", str(self._workers),
+            sys.executable, "-m", "gateway", "--workers", str(self._settings.workers),
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches us alone, and we stop it in order
@@ -225,6 +251,7 @@ class Stack:
             f"  Triton   http {host}:{triton.http_port}, grpc {host}:{triton.grpc_port}, "
             f"metrics {host}:{triton.metrics_port}\n"
             f"  data     {self._data.resolve()}\n"
+            f"  settings {self._source}\n"
             f"{self._releases()}"
             f"Try:  curl --data-binary @photo.jpg {self._url}/v1/classifications",
             flush=True,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -25,13 +25,17 @@ _INCOMING: Final = "incoming"
 class LiveRepository:
     """One Triton's model repository, filled from a store. Nobody else writes to it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, adapt: Callable[[Path], None] = lambda _: None) -> None:
+        """``adapt``: called with the folder of a release's ``animals`` before Triton sees it, to add files of this
+        machine's own; those of the release have to stay as they are."""
         self.folder = folder
+        self._adapt = adapt
         self._incoming = folder.with_name(_INCOMING)
 
     async def add(self, store: ModelStore, identity: str) -> None:
         """Have a release's files here, each as its manifest says. Raises as ``ModelStore.fetch``, and OSError."""
         if await asyncio.to_thread(self._holds, identity):
+            await asyncio.to_thread(self._adapt, self.folder / model_name(ANIMALS, identity))
             return
         await asyncio.to_thread(self.remove, identity)
         incoming = self._incoming / identity
@@ -85,6 +89,8 @@ class LiveRepository:
         self.folder.mkdir(parents=True, exist_ok=True)
         models = sorted(entry for entry in incoming.iterdir() if entry.is_dir())
         for model in sorted(models, key=lambda entry: entry.name == ANIMALS):
+            if model.name == ANIMALS:
+                self._adapt(model)
             model.rename(self.folder / model_name(model.name, identity))
 
     def _folders(self, tag: str) -> list[Path]:

@@ -21,11 +21,11 @@ def models_to_load(repository: Path, config_name: str, tag: str = "") -> tuple[s
     folders = (folder.name for folder in repository.iterdir() if folder.is_dir() and folder.name.endswith(suffix))
     names = sorted((name.removesuffix(suffix) for name in folders), key=lambda name: (name == ANIMALS, name))
     try:
-        parameters = _config(repository / f"{ANIMALS}{suffix}", config_name).parameters
+        parameters = read_config(repository / f"{ANIMALS}{suffix}", config_name).parameters
         inline = {name for name in names if network_file(name) in parameters}
         if DECODER in parameters and parameters[DECODER].string_value == "inline":
             inline.add(PREPROCESS)
-    except _UNREADABLE:
+    except UNREADABLE:
         inline = set()  # Triton itself says what is wrong with it
     return tuple(f"{name}{suffix}" for name in names if name not in inline)
 
@@ -40,10 +40,12 @@ def needs_completion(repository: Path, config_name: str, tag: str = "") -> bool:
     return not all(_complete(repository / name, config_name) for name in models_to_load(repository, config_name, tag))
 
 
-_UNREADABLE = (OSError, text_format.ParseError, UnicodeDecodeError)
+UNREADABLE = (OSError, text_format.ParseError, UnicodeDecodeError)
+"""Errors of a configuration that Triton itself has to complain of."""
 
 
-def _config(model: Path, config_name: str) -> Any:
+def read_config(model: Path, config_name: str) -> Any:
+    """A model's configuration (``ModelConfig``) as Triton picks it. Raises what is in UNREADABLE."""
     named = model / "configs" / f"{config_name}.pbtxt"
     path = named if config_name and named.is_file() else model / "config.pbtxt"
     return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
@@ -51,7 +53,7 @@ def _config(model: Path, config_name: str) -> Any:
 
 def _complete(model: Path, config_name: str) -> bool:
     try:
-        config = _config(model, config_name)
-    except _UNREADABLE:
+        config = read_config(model, config_name)
+    except UNREADABLE:
         return False
     return bool(config.backend and config.input and config.output and config.max_batch_size)

@@ -18,10 +18,12 @@ PACKAGES = (
     "imaging",
     "interchange",
     "loadtest",
+    "planning",
     "postprocess",
     "rollout",
     "serving",
     "training",
+    "tuning",
 )
 
 MAY_IMPORT = {
@@ -34,6 +36,8 @@ MAY_IMPORT = {
     "rollout/gates": {"contract", "imaging", "rollout"},
     "gateway": {"contract", "imaging", "rollout"},
     "loadtest": {"contract"},
+    "planning": {"contract"},
+    "tuning": {"contract"},
     "training": {"contract", "imaging", "postprocess"},
     "export": {"contract", "imaging", "postprocess", "training"},
 }

@@ -53,6 +53,24 @@ async def test_what_was_changed_or_is_half_there_is_fetched_again(live: LiveRepo
     assert labels.read_text() == right
 
 
+async def test_files_of_this_machine_are_added_before_triton_sees_a_release_and_at_every_start(
+    tmp_path: Path, store: ModelStore
+) -> None:
+    one = await store.put(REPOSITORY)
+    seen: list[Path] = []
+
+    def adapt(model: Path) -> None:
+        seen.append(model)
+        (model / "configs" / "tuned.pbtxt").write_text(f"{len(seen)}")
+
+    for _ in range(2):
+        await LiveRepository(tmp_path / "run" / "repository", adapt).add(store, one)
+    placed = tmp_path / "run" / "repository" / f"animals.{tag_of(one)}"
+    assert seen[0] != placed, "before it is moved to where Triton looks"
+    assert seen[1:] == [placed], "whole as it was, so not fetched again"
+    assert (placed / "configs" / "tuned.pbtxt").read_text() == "2"
+
+
 async def test_a_release_that_was_changed_in_the_store_does_not_come_here(
     live: LiveRepository, store: ModelStore, tmp_path: Path
 ) -> None:
