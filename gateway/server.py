@@ -126,7 +126,7 @@ class Gateway:
             blobs=self._blobs.store,
             journal=self._journal,
             clock=self._clock,
-            observe=lambda stage, seconds: self._metrics.stage.labels(stage).observe(seconds),
+            observe=self._metrics.observe_stage,
         )
         await self._models.start()
         self._service = self._compose_service()
@@ -185,6 +185,7 @@ class Gateway:
             links=self._blobs.links,
             clock=self._clock,
             metrics=self._metrics,
+            observe=self._metrics.observe_stage,
             default_ack=self._settings.default_ack,
             find=finder.find,
             releases=self._models.releases,

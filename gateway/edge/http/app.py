@@ -82,8 +82,15 @@ def _add_middleware(app: FastAPI, guard: Guard, options: HttpOptions) -> None:
             CORSMiddleware,
             allow_origins=list(options.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", _API_KEY.model.name, "Content-Type", "Bestiary-Timeout-Ms"],
-            expose_headers=["Location", "Retry-After", "WWW-Authenticate"],
+            allow_headers=[
+                "Authorization",
+                _API_KEY.model.name,
+                "Content-Type",
+                "Bestiary-Timeout-Ms",
+                "traceparent",
+                "tracestate",
+            ],
+            expose_headers=["Location", "Retry-After", "Server-Timing", "WWW-Authenticate"],
         )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(options.allowed_hosts), www_redirect=False)
     app.add_middleware(SecurityHeaders, headers=security_headers(options.tls))
