@@ -28,7 +28,7 @@ class TracedModels:
         self, model: str, photo: bytes, *, deadline: float, options: Options, priority: Priority
     ) -> Mapping[str, bytes]:
         """See ``gateway.ports.TensorServer``."""
-        attributes = {"bestiary.model": model, "bestiary.photo.bytes": len(photo)}
+        attributes: dict[str, str | int] = {"bestiary.model": model, "bestiary.photo.bytes": len(photo)}
         with self._tracing.call("infer animals", attributes):
             return await self._models.infer(model, photo, deadline=deadline, options=options, priority=priority)
 
@@ -91,7 +91,7 @@ class TracedStore:
         """See ``gateway.ports.ResultStore``."""
         started = time.monotonic()
         await self._store.upsert(records)
-        attributes = {
+        attributes: dict[str, str | int] = {
             "db.system.name": self._system,
             "db.operation.name": "upsert",
             "db.operation.batch.size": len(records),

@@ -24,7 +24,6 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.util.types import AttributeValue
 
 from contract.record import Record
 from gateway.errors import BestiaryError
@@ -38,6 +37,8 @@ MAX_UNSTORED: Final = 10_000
 
 TRITON: Final = "triton"
 """The stage whose span is made beforehand, because Triton's own spans hang from it."""
+
+Attributes = Mapping[str, str | int]
 
 _current: ContextVar[Span | None] = ContextVar("bestiary_span", default=None)
 _propagator: Final = TraceContextTextMapPropagator()
@@ -67,9 +68,7 @@ class Tracing:
         self._unstored: OrderedDict[UUID, Context] = OrderedDict()
 
     @contextmanager
-    def request(
-        self, name: str, headers: Mapping[str, str], attributes: Mapping[str, AttributeValue]
-    ) -> Iterator[Span]:
+    def request(self, name: str, headers: Mapping[str, str], attributes: Attributes) -> Iterator[Span]:
         """A request at an edge, with its headers by lower-case name. Everything inside belongs to its trace."""
         parent = _propagator.extract(headers, Context())
         span = self._tracer.start_span(name, context=parent, kind=SpanKind.SERVER, attributes=attributes)
@@ -77,7 +76,7 @@ class Tracing:
             yield span
 
     @contextmanager
-    def call(self, name: str, attributes: Mapping[str, AttributeValue]) -> Iterator[None]:
+    def call(self, name: str, attributes: Attributes) -> Iterator[None]:
         """A call to another server inside of a request; nothing outside of one."""
         parent = _current.get()
         if parent is None:
@@ -134,7 +133,7 @@ class Tracing:
         if len(self._unstored) > MAX_UNSTORED:
             self._unstored.popitem(last=False)
 
-    def stored(self, records: list[UUID], seconds: float, attributes: Mapping[str, AttributeValue]) -> None:
+    def stored(self, records: list[UUID], seconds: float, attributes: Attributes) -> None:
         """A batch was stored in one write, which has just ended: a span in the trace of each of its records."""
         ended = time.time_ns()
         for record_id in records:
