@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from contract.options import Options, Task
 from contract.priority import Priority
@@ -205,3 +206,17 @@ async def test_a_server_that_will_not_keep_the_connection_is_asked_on_a_new_one(
 
     async with served(handle) as client:
         assert [await ask(client) for _ in range(3)] == [TENSORS] * 3
+
+
+def test_on_the_event_loop_that_the_gateway_runs_on() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(reply())
+
+    async def scene() -> None:
+        async with served(handle) as client:
+            assert [await ask(client, 100_000 * b"x") for _ in range(3)] == [TENSORS] * 3
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scene())
