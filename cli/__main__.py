@@ -11,6 +11,7 @@ from cli import data, extras, keys, releases, results
 from cli.classify import classify
 from cli.events import events
 from cli.export import export
+from cli.profile import profile
 from cli.releases_agent import agent
 from cli.status import status
 from cli.up import up
@@ -47,6 +48,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(data.app, name="data")
 releases.app.command()(agent)
 app.add_typer(releases.app, name="releases")
+app.command()(profile)
 app.command()(status)
 extras.mount(app)
 
