@@ -11,6 +11,7 @@ from cli import data, extras, keys, releases, results
 from cli.classify import classify
 from cli.events import events
 from cli.export import export
+from cli.loadtest import loadtest
 from cli.profile import profile
 from cli.releases_agent import agent
 from cli.status import status
@@ -50,6 +51,7 @@ releases.app.command()(agent)
 app.add_typer(releases.app, name="releases")
 app.command()(profile)
 app.command()(status)
+app.command(add_help_option=False, context_settings=extras.PASS_ON)(loadtest)
 extras.mount(app)
 
 

@@ -9,13 +9,13 @@ import typer
 
 from cli.options import USAGE
 
-_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def mount(app: typer.Typer) -> None:
     """Add both commands to ``app``."""
-    app.command(add_help_option=False, context_settings=_PASS_ON)(train)
-    app.command(add_help_option=False, context_settings=_PASS_ON)(export)
+    app.command(add_help_option=False, context_settings=PASS_ON)(train)
+    app.command(add_help_option=False, context_settings=PASS_ON)(export)
 
 
 def train(context: typer.Context) -> None:

@@ -50,7 +50,7 @@ class LocalRollout:
         try:
             self._store = await asyncio.to_thread(open_model_store, self._where)
             await self._seed()
-            self._triton = TritonControl(f"http://{options.host}:{options.http_port}")
+            self._triton = TritonControl(f"{options.host}:{options.grpc_port}")
             self._agent = Agent(
                 self._store, self._triton, self._live,
                 lambda folder, tag: models_to_load(folder, options.config_name, tag),

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
+from cli import releases_registry
 from cli.options import FAILED, complain
 from cli.releases_view import print_overview, state_line
 from cli.render import print_table, progress
@@ -90,6 +91,7 @@ def _audited(action: str, release: str) -> None:
 
 
 def _say(state: RolloutState, as_json: bool) -> None:
+    releases_registry.changed(state)
     typer.echo(state.model_dump_json() if as_json else state_line(state))
 
 
@@ -155,6 +157,7 @@ def publish(
 
     found = _act(where, "publish", work)
     _audited("publish", found["release"])
+    releases_registry.published(found["release"], where)
     if as_json:
         typer.echo(json.dumps(found))
         return

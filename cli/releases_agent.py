@@ -8,7 +8,6 @@ import signal
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 
 from cli.local_rollout import replica_name
@@ -24,7 +23,7 @@ from serving.repository import models_to_load
 def agent(
     repository: Annotated[Path, typer.Option(help="Folder that Triton loads from; shared with it, written only here.")],
     where: Annotated[str, typer.Option("--store", envvar="BESTIARY_MODEL_STORE", metavar="ADDRESS")] = "var/models",
-    triton: Annotated[str, typer.Option(metavar="URL", help="Triton's HTTP address.")] = "http://127.0.0.1:8000",
+    triton: Annotated[str, typer.Option(metavar="HOST:PORT", help="Triton's gRPC address.")] = "127.0.0.1:8001",
     name: Annotated[str, typer.Option(help="Of this replica, one of a kind; by default host and port.")] = "",
     config_name: Annotated[str, typer.Option(help="Triton's --model-config-name, e.g. gpu.")] = "",
     load_timeout: Annotated[float, typer.Option(min=1, help="Seconds until a load is given up.")] = 180.0,
@@ -34,20 +33,16 @@ def agent(
     Triton has to run with --model-control-mode=explicit on the same folder;
     the agent loads the release that answers too. `bestiary up` has its own.
 
-    Example: bestiary releases agent --repository /models --triton http://127.0.0.1:8000 --config-name gpu
+    Example: bestiary releases agent --repository /models --triton 127.0.0.1:8001 --config-name gpu
 
     Exit codes: 0 stopped, 1 the model store cannot be used or no release answers yet, 2 wrong usage
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    try:
-        url = httpx.URL(triton)
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host:
-        complain(f"{triton!r} is not an address such as http://127.0.0.1:8000.")
+    host, _, port = triton.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        complain(f"{triton!r} is not an address such as 127.0.0.1:8001.")
         raise typer.Exit(USAGE)
-    replica = name or replica_name(url.port or 80)
+    replica = name or replica_name(int(port))
     try:
         asyncio.run(_run(repository, where, triton, replica, config_name, load_timeout))
     except RolloutError as error:
@@ -55,9 +50,9 @@ def agent(
         raise typer.Exit(FAILED) from None
 
 
-async def _run(repository: Path, where: str, url: str, replica: str, config_name: str, load_s: float) -> None:
+async def _run(repository: Path, where: str, address: str, replica: str, config_name: str, load_s: float) -> None:
     store = await asyncio.to_thread(open_model_store, where)
-    control = TritonControl(url)
+    control = TritonControl(address)
     worker = Agent(
         store, control, LiveRepository(repository.resolve()),
         lambda folder, tag: models_to_load(folder, config_name, tag), replica=replica, times=AgentTimes(load_s=load_s),

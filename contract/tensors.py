@@ -52,6 +52,12 @@ def network_file(network: str) -> str:
     return f"{network}_file"
 
 
+def network_engine(network: str) -> str:
+    """Parameter of ``animals`` that names the engine of such a network: ``onnxruntime`` (also if absent) or
+    ``openvino``. docs/engines.md compares them."""
+    return f"{network}_engine"
+
+
 PHOTO: Final = TensorSpec("PHOTO", "BYTES", (1,))
 """The encoded photo as it was uploaded: input of the public model. A client may send N of them as [N, 1]."""
 

@@ -21,7 +21,7 @@ from contract.rollout import ReplicaReport, RolloutState, tag_of
 from rollout.errors import NotAllowed, ReleaseBroken, ReleaseNotFound, RolloutError, StateConflict, StoreUnavailable
 from rollout.live import LiveRepository
 from rollout.ports import ModelStore, Versioned
-from rollout.probe import probe
+from rollout.probe import PHOTOS, probe
 from rollout.transitions import refused
 from rollout.triton import TritonAway, TritonControl, TritonRefused
 
@@ -206,8 +206,8 @@ class Agent:
         try:
             await self._live.add(self._store, identity)
             models = await asyncio.to_thread(self._models_of, self._live.folder, tag_of(identity))
-            await self._load_models(identity, models)
-            await probe(self._triton, self._live, identity)
+            fresh = await self._load_models(identity, models)
+            await probe(self._triton, self._live, identity, PHOTOS if fresh else 1)
         except (ReleaseBroken, ReleaseNotFound) as error:
             await self._fail(identity, str(error))
             return
@@ -222,12 +222,12 @@ class Agent:
         log.info("release %s is loaded, warm and checked", identity)
         await self._report()
 
-    async def _load_models(self, identity: str, models: Sequence[str]) -> None:
-        """Load what is not ready yet. Raises ReleaseBroken, TritonAway."""
+    async def _load_models(self, identity: str, models: Sequence[str]) -> bool:
+        """Load what is not ready yet; whether there was anything. Raises ReleaseBroken, TritonAway."""
         states = await self._triton.states()
         missing = [model for model in models if states.get(model) != "READY"]
         if not missing:
-            return
+            return False
         log.info("loading release %s", identity)
         self._live.calm(identity, gently=True)
         try:
@@ -235,6 +235,7 @@ class Agent:
                 await self._load_model(model)
         finally:
             self._live.calm(identity, gently=False)
+        return True
 
     async def _load_model(self, model: str) -> None:
         began = monotonic()

@@ -24,12 +24,12 @@ ANSWER_S: Final = 30.0
 """How long one may take, seconds; the first is the slowest, and the machine may be busy."""
 
 
-async def probe(triton: TritonControl, live: LiveRepository, identity: str) -> None:
+async def probe(triton: TritonControl, live: LiveRepository, identity: str, photos: int = PHOTOS) -> None:
     """Ask a loaded release about a photo. Raises ReleaseBroken if it fails, breaks the contract, answers numbers that
     are not finite, or is another release than its name says; TritonAway."""
     reader = await asyncio.to_thread(_reader, live, identity)
     photo = resources.files("rollout.gates").joinpath("cat.jpg").read_bytes()
-    for _ in range(PHOTOS):
+    for _ in range(photos):
         try:
             answer = reader.read(await triton.infer(model_name(ANIMALS, identity), photo, ANSWER_S))
         except TritonRefused as error:

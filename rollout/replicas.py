@@ -37,3 +37,8 @@ def live(kind: type[_R], reports: Mapping[str, str], now: datetime) -> tuple[_R,
 def missing(identity: str, replicas: Sequence[ReplicaReport]) -> tuple[str, ...]:
     """Names of replicas that have not loaded a release."""
     return tuple(report.replica for report in replicas if identity not in report.loaded)
+
+
+def loaded_by_all(identity: str, replicas: Sequence[ReplicaReport]) -> bool:
+    """Whether there are live replicas and each has the release."""
+    return bool(replicas) and not missing(identity, replicas)

@@ -21,7 +21,7 @@ from serving.errors import PreflightError
 MIN_GLIBC = (2, 35)
 """The wheel's platform tag is manylinux_2_35."""
 
-OWN_BACKENDS = ("onnxruntime", "dali")
+OWN_BACKENDS = ("onnxruntime", "openvino", "dali")
 
 SYSTEM_LIBRARIES = (Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"), Path("/usr/lib"))
 """Where distributions put a shared libpython that is not beside its interpreter."""

@@ -44,7 +44,7 @@ NEVER = {
     "contract": {"grpc", "fastapi", "torch", "tritonclient", "numpy", "cv2", "sqlite3"},
     "gateway": {"torch", "onnxruntime", "onnx", "cv2", "simplejpeg"},
     "serving": {"torch", "fastapi"},
-    "rollout": {"torch", "onnx", "onnxruntime", "cv2", "tritonclient"},
+    "rollout": {"torch", "onnx", "onnxruntime", "cv2"},
     "rollout/gates": {"torch", "onnx"},
 }
 """Third-party packages that must not enter a package's environment."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from contract.rollout import Challenger, RolloutState, Stage, Tally
+from contract.rollout import Challenger, ReplicaReport, RolloutState, Stage, Tally
 from contract.slo import Slo
 from gateway.audit import audit
 from gateway.metrics import Metrics
@@ -21,12 +21,12 @@ from gateway.ports import Clock, ReleaseStatus, TensorServer
 from gateway.rollout.judge import Breach, judge
 from gateway.rollout.lane import Lane, stored_lane
 from gateway.rollout.plan import Plan
-from gateway.rollout.replicas import live_replicas, loaded_by_all
 from gateway.rollout.reporter import Reporter
 from gateway.rollout.router import Router
 from gateway.rollout.watch import CANARY, LOAD, PROBATION, Key, Pace, Watch
 from rollout.errors import RolloutError, StateConflict
 from rollout.ports import ModelStore, Versioned
+from rollout.replicas import live, loaded_by_all
 from rollout.transitions import refused
 
 STORE_TIMEOUT_S: Final = 10.0
@@ -185,8 +185,8 @@ class Follower:
 
     async def _loaded(self, lane: Lane) -> bool:
         """Whether every live replica has it; where none reports, whether our Triton has."""
-        live = live_replicas(await self._store.reports("replicas"), self._clock.now())
-        return (not live or loaded_by_all(lane.identity, live)) and await self._models.ready(lane.model)
+        replicas = live(ReplicaReport, await self._store.reports("replicas"), self._clock.now())
+        return (not replicas or loaded_by_all(lane.identity, replicas)) and await self._models.ready(lane.model)
 
     async def _still_loaded(self, lane: Lane) -> bool:
         """As :meth:`_loaded`, not asked again for some seconds after a yes."""

@@ -13,7 +13,7 @@ import triton_python_backend_utils as pb_utils  # only inside Triton's stub proc
 from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME, identity_of, loading_mark, suffix_of
 from contract.options import Options, OptionsError, read_options
 from contract.taxonomy import parse_taxonomy
-from contract.tensors import DECODER, PHOTO, network_file
+from contract.tensors import DECODER, PHOTO, network_engine, network_file
 from serving.models.errors import ModelCallError
 from serving.models.gentle import gently
 
@@ -60,9 +60,12 @@ class TritonPythonModel:
             for model, version in self._versions.items()
             if (key := network_file(model)) in parameters
         }
+        engines = {
+            model: parameters[key]["string_value"] for model in files if (key := network_engine(model)) in parameters
+        }
         call: Call = self._call
         if files:
-            networks = InlineNetworks(files, self._call)
+            networks = InlineNetworks(files, self._call, engines)
             networks.warm_up()
             call = networks
         self._pipeline = Pipeline(call, decoder, len(taxonomy), thresholds["detect_from"], thresholds["overlap"])

@@ -72,7 +72,7 @@ async def world(folder: Path, load_s: float) -> AsyncIterator[World]:
         log_file=folder / "triton.log", shm_prefix=f"agent-{os.getpid()}-",
     )  # fmt: skip
     supervisor = Supervisor(lay_out(folder / "backends"), options, folder / "triton.json", lambda: agent.champion_tag)
-    triton = TritonControl(f"http://127.0.0.1:{port}")
+    triton = TritonControl(f"127.0.0.1:{port + 1}")
     agent = Agent(
         store, triton, live, lambda root, tag: models_to_load(root, "", tag), replica="test",
         times=AgentTimes(poll_s=0.1, load_s=load_s, grace_s=0.5),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from serving.errors import NetworkError
 from serving.models.errors import ModelCallError
 from serving.models.networks import InlineNetworks
 
@@ -17,20 +20,57 @@ ROOT = Path(__file__).parents[2]
 CLASSIFIER_FILE = ROOT / "model_repository" / "classifier" / "1" / "model.int8.onnx"
 PICTURES = np.random.default_rng(3).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
 
+EIGHT_BIT_ROUNDING = 0.2
+"""Largest difference of a probability between engines: noise, which these pictures are, is the worst case."""
+
 
 def refuse(model: str, inputs: Mapping[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
     raise ModelCallError(f"{model} was called")
 
 
+@pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
+def networks(request: pytest.FixtureRequest) -> InlineNetworks:
+    pytest.importorskip(request.param)
+    return InlineNetworks({"classifier": CLASSIFIER_FILE}, refuse, {"classifier": request.param})
+
+
 @pytest.fixture(scope="module")
-def networks() -> InlineNetworks:
-    return InlineNetworks({"classifier": CLASSIFIER_FILE}, refuse)
-
-
-def test_what_it_has_it_runs(networks: InlineNetworks) -> None:
+def expected() -> np.ndarray:
     bare = onnxruntime.InferenceSession(str(CLASSIFIER_FILE), providers=["CPUExecutionProvider"])
-    answer = networks("classifier", {"IMAGE": PICTURES}, ("PROBABILITIES",))
-    assert np.allclose(answer["PROBABILITIES"], bare.run(None, {"IMAGE": PICTURES})[0], atol=1e-6)
+    found: np.ndarray = bare.run(None, {"IMAGE": PICTURES})[0]
+    return found
+
+
+def ask(networks: InlineNetworks, pictures: np.ndarray) -> np.ndarray:
+    found: np.ndarray = networks("classifier", {"IMAGE": pictures}, ("PROBABILITIES",))["PROBABILITIES"]
+    return found
+
+
+def test_what_it_has_it_runs(networks: InlineNetworks, expected: np.ndarray) -> None:
+    answer = ask(networks, PICTURES)
+    assert answer.shape == expected.shape
+    # Engines round 8-bit sums differently: not the same digits, the same answer.
+    assert np.allclose(answer, expected, atol=EIGHT_BIT_ROUNDING)
+    assert np.array_equal(answer.argmax(axis=1), expected.argmax(axis=1))
+
+
+def test_a_picture_answers_alike_alone_and_in_a_batch(networks: InlineNetworks) -> None:
+    together = ask(networks, PICTURES)
+    assert all(np.allclose(ask(networks, PICTURES[row : row + 1])[0], together[row], atol=1e-5) for row in range(3))
+
+
+def test_threads_get_their_own_answers(networks: InlineNetworks) -> None:
+    alone = [ask(networks, PICTURES[row : row + 1]) for row in range(3)]
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(lambda row: ask(networks, PICTURES[row : row + 1]), [0, 1, 2] * 8))
+    assert all(np.allclose(answer, alone[turn % 3], atol=1e-5) for turn, answer in enumerate(found))
+
+
+def test_an_answer_stays_when_the_next_is_computed(networks: InlineNetworks) -> None:
+    first = ask(networks, PICTURES[:1])
+    kept = first.copy()
+    ask(networks, PICTURES[1:2])
+    assert np.array_equal(first, kept)
 
 
 def test_what_it_does_not_have_it_hands_on(networks: InlineNetworks) -> None:
@@ -38,11 +78,25 @@ def test_what_it_does_not_have_it_hands_on(networks: InlineNetworks) -> None:
         networks("detector", {"SCENE": PICTURES}, ("DETECTIONS",))
 
 
-def test_a_failed_run_names_its_network(networks: InlineNetworks) -> None:
+def test_a_failed_run_names_its_network_and_the_next_succeeds(networks: InlineNetworks) -> None:
     with pytest.raises(ModelCallError, match=r"^classifier: "):
         networks("classifier", {"IMAGE": PICTURES[:, :5]}, ("PROBABILITIES",))
+    assert ask(networks, PICTURES).shape == (3, 414)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_missing_file_is_named(tmp_path: Path, engine: str) -> None:
+    pytest.importorskip(engine)
     with pytest.raises(Exception, match=r"absent\.onnx"):
-        InlineNetworks({"classifier": tmp_path / "absent.onnx"}, refuse)
+        InlineNetworks({"classifier": tmp_path / "absent.onnx"}, refuse, {"classifier": engine})
+
+
+def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(NetworkError, match="onnxruntime, openvino"):
+        InlineNetworks({"classifier": CLASSIFIER_FILE}, refuse, {"classifier": "tpu"})
+
+
+def test_an_engine_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(NetworkError, match="pip install openvino"):
+        InlineNetworks({"classifier": CLASSIFIER_FILE}, refuse, {"classifier": "openvino"})

@@ -44,7 +44,7 @@ def test_a_missing_libpython_is_named_with_its_package(monkeypatch: pytest.Monke
 def test_the_layout_has_every_backend_and_replaces_an_old_one(tmp_path: Path) -> None:
     (tmp_path / "backends" / "stale").mkdir(parents=True)
     layout = lay_out(tmp_path / "backends")
-    assert sorted(folder.name for folder in layout.backends.iterdir()) == ["dali", "onnxruntime", "python"]
+    assert sorted(folder.name for folder in layout.backends.iterdir()) == ["dali", "onnxruntime", "openvino", "python"]
     assert (layout.backends / "python" / "triton_python_backend_stub").is_file()
     assert layout.binary.is_file()
 

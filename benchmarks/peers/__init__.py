@@ -1,0 +1,1 @@
+"""Bestiary beside other servers of the same network: the same photos, rates that meet the same promise."""
