@@ -13,6 +13,7 @@ from cli.events import events
 from cli.export import export
 from cli.loadtest import loadtest
 from cli.plan import plan
+from cli.profile import profile
 from cli.releases_agent import agent
 from cli.status import status
 from cli.tune import tune
@@ -50,6 +51,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(data.app, name="data")
 releases.app.command()(agent)
 app.add_typer(releases.app, name="releases")
+app.command()(profile)
 app.command()(status)
 app.command()(plan)
 app.command()(tune)

@@ -71,6 +71,14 @@ def up(
             help="Model store that says which release answers: a directory, or the https address of a storage account.",
         ),
     ] = "",
+    traces: Annotated[
+        str,
+        typer.Option(
+            envvar=["BESTIARY_TRACES_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"],
+            metavar="URL",
+            help="Send traces of gateway and Triton to this OTLP/HTTP collector, e.g. http://127.0.0.1:4318.",
+        ),
+    ] = "",
     rollout: Annotated[
         bool, typer.Option(help="Follow the model store; else serve --repository as it is, its models by their names.")
     ] = True,
@@ -99,6 +107,7 @@ def up(
         metrics_port=triton_port + 2,
         config_name=config_name,
         log_file=data / "log" / "triton.log",
+        traces_url=traces,
         shm_prefix=f"bestiary-{os.getpid()}-",
     )
     where = (store or str(data / "models")) if rollout else ""
@@ -218,6 +227,7 @@ class Stack:
             "BESTIARY_RELEASE_DIR": str(self._triton.repository / "animals" / "1"),
             "BESTIARY_DATA_DIR": str(self._data / "data"),
             "BESTIARY_MODEL_STORE": self._store,
+            "BESTIARY_TRACES_URL": self._triton.traces_url,
         }
         return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway", "--workers", str(self._settings.workers),

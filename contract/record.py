@@ -133,13 +133,19 @@ class Photo(_Frozen):
 
 
 class Timings(_Frozen):
-    """Milliseconds of wall time by stage."""
+    """Milliseconds of wall time by stage. `total` holds `wait`, `fetch`, `triton` and `blob`; `triton` holds `queue`
+    and `model`; `model` holds `decode`, `detect` and `classify`. `edge` lies before all of them."""
 
+    edge: float = Field(default=0.0, description="Reading and parsing the request.")
+    wait: float = Field(default=0.0, description="For a place in front of Triton.")
+    fetch: float = Field(default=0.0, description="Reading a photo that the caller referred to.")
+    queue: float = Field(default=0.0, description="In Triton, outside of the model: its queue, batching and transfer.")
     decode: float
     detect: float = 0.0
     classify: float
     model: float = Field(description="The whole `animals` model, queueing inside Triton's batcher excluded.")
     triton: float = Field(description="Round trip to Triton as the gateway saw it.")
+    blob: float = Field(default=0.0, description="Waiting for the photo to be written, after the model had answered.")
     total: float = Field(description="From the last byte received to the record.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -34,6 +34,18 @@ def _tell_nobody() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """Seconds that a photo spent in the service before it came here."""
+
+    edge_s: float = 0.0
+    """Read and parsed."""
+    wait_s: float = 0.0
+    """Waiting for a place."""
+    fetch_s: float = 0.0
+    """Read from the blob store."""
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One photo to classify. ``deadline`` is on the monotonic clock, seconds."""
 
@@ -55,6 +67,7 @@ class Request:
     priority: Priority = Priority.INTERACTIVE
     model_answered: Callable[[], None] = _tell_nobody
     """Called once the model has answered, whatever it said; what is left then is keeping the record."""
+    before: Before = Before()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,9 @@ class Outcome:
 
     record: Record
     inference: Inference
+    timings_ms: Mapping[str, float]
+    """Milliseconds by stage as :class:`Timings` has them, and those that the record cannot know: ``journal``, ``store``
+    where that was waited for. ``total`` is of the whole answer here, ``edge`` included."""
 
 
 StageObserver = Callable[[str, float], None]
@@ -121,6 +137,7 @@ class Classifier:
             storing = self._blobs.stage(blob, request.photo)
         staging = asyncio.create_task(self._timed("blob", storing))
         try:
+            asked = self._clock.monotonic()
             inference = await self._timed("triton", self._infer(request))
             request.model_answered()
             inferred = self._clock.monotonic()
@@ -144,12 +161,15 @@ class Classifier:
             camera=facts.camera,
             location=facts.location if request.keep_location else None,
         )
-        triton_s, total_s = inferred - started, self._clock.monotonic() - started
-        record = _record(received_at, request, answer, photo, triton_s, total_s)
-        await self._keep(staged, record, request.ack)
+        ended = self._clock.monotonic()
+        timings = _timings(request.before, answer, inferred - asked, ended - inferred, ended - started)
+        record = _record(received_at, request, answer, photo, timings)
+        kept_s = await self._keep(staged, record, request.ack)
         if inference.recorded is not None:
             inference.recorded(record)
-        return Outcome(record, inference)
+        spent_ms = timings.model_dump() | {stage: 1e3 * seconds for stage, seconds in kept_s.items()}
+        spent_ms["total"] = spent_ms.pop("total") + timings.edge + 1e3 * sum(kept_s.values())
+        return Outcome(record, inference, spent_ms)
 
     def _infer(self, request: Request) -> Awaitable[Inference]:
         return self._model.infer(
@@ -160,14 +180,19 @@ class Classifier:
             caller=request.caller,
         )
 
-    async def _keep(self, staged: StagedBlob, record: Record, ack: AckLevel) -> None:
-        """Make photo and record durable side by side; nobody is told of the record before both are."""
+    async def _keep(self, staged: StagedBlob, record: Record, ack: AckLevel) -> dict[str, float]:
+        """Make photo and record durable side by side; nobody is told of the record before both are. Returns seconds by
+        stage."""
         if ack is AckLevel.ACCEPTED:
             self._in_background(self._keep_quietly(staged, record))
-            return
+            return {}
+        started = self._clock.monotonic()
         await asyncio.gather(staged.commit(), self._timed("journal", self._journal.append(record)))
-        if ack is AckLevel.STORED:
-            await self._timed("store", self._journal.stored(record.id))
+        durable = self._clock.monotonic()
+        if ack is not AckLevel.STORED:
+            return {"journal": durable - started}
+        await self._timed("store", self._journal.stored(record.id))
+        return {"journal": durable - started, "store": self._clock.monotonic() - durable}
 
     async def _keep_quietly(self, staged: StagedBlob, record: Record) -> None:
         try:
@@ -194,10 +219,25 @@ class Classifier:
             await asyncio.wait(self._background, timeout=timeout_s)
 
 
-def _record(
-    received_at: datetime, request: Request, answer: Answer, photo: Photo, triton_s: float, total_s: float
-) -> Record:
-    timings = answer.timings_ms
+def _timings(before: Before, answer: Answer, triton_s: float, blob_s: float, here_s: float) -> Timings:
+    """``here_s``: since the photo came to the use case."""
+    model = answer.timings_ms
+    return Timings(
+        edge=round(before.edge_s * 1e3, 2),
+        wait=round(before.wait_s * 1e3, 2),
+        fetch=round(before.fetch_s * 1e3, 2),
+        queue=round(max(0.0, triton_s * 1e3 - model["total"]), 2),
+        decode=round(model["decode"], 2),
+        detect=round(model["detect"], 2),
+        classify=round(model["classify"], 2),
+        model=round(model["total"], 2),
+        triton=round(triton_s * 1e3, 2),
+        blob=round(blob_s * 1e3, 2),
+        total=round((before.wait_s + before.fetch_s + here_s) * 1e3, 2),
+    )
+
+
+def _record(received_at: datetime, request: Request, answer: Answer, photo: Photo, timings: Timings) -> Record:
     return Record(
         id=new_id(int(received_at.timestamp() * 1000)),
         received_at=received_at,
@@ -213,14 +253,7 @@ def _record(
         boxes=answer.boxes,
         photo=photo,
         release=answer.release,
-        timings_ms=Timings(
-            decode=round(timings["decode"], 2),
-            detect=round(timings["detect"], 2),
-            classify=round(timings["classify"], 2),
-            model=round(timings["total"], 2),
-            triton=round(triton_s * 1e3, 2),
-            total=round(total_s * 1e3, 2),
-        ),
+        timings_ms=timings,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -36,11 +37,13 @@ class Metrics:
         # Seconds by stage of admitted photos: tells which part to scale.
         self.stage = Histogram(
             "bestiary_stage_seconds",
-            "Seconds by stage: wait (for a place), fetch (of a referred photo), triton, blob, journal.",
+            "Seconds by stage: edge (request read), wait (for a place), fetch (of a referred photo), triton, blob, "
+            "journal, store.",
             ["stage"],
             registry=self.registry,
             buckets=LATENCY_BUCKETS_S,
         )
+        self._of_stage = cache(self.stage.labels)
         # Photos in work, and how many may be in Triton at once. The limit falls when Triton is slow and rises to
         # max_inflight when it is not: a limit at its least with photos waiting means more replicas.
         self.inflight = Gauge("bestiary_inflight_photos", "Photos being worked on.", registry=self.registry)
@@ -118,3 +121,7 @@ class Metrics:
         self.state_age = Gauge(
             "bestiary_rollout_state_age_seconds", "Since the rollout's state was last read.", registry=self.registry
         )
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        """Count one photo's time in a stage."""
+        self._of_stage(stage).observe(seconds)

@@ -19,6 +19,7 @@ import socket
 
 import grpc
 import uvicorn
+from fastapi import FastAPI
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tritonclient.grpc import service_pb2
@@ -36,6 +37,7 @@ from gateway.clock import SystemClock
 from gateway.edge.grpc.access import Access
 from gateway.edge.grpc.bestiary import BestiaryGrpc
 from gateway.edge.grpc.kserve import KServeGrpc
+from gateway.edge.grpc.traced import Traced
 from gateway.edge.http.app import HttpOptions, create_app
 from gateway.edge.http.listener import ConnectionLimits, Listener, bounded_http
 from gateway.metrics import Metrics
@@ -53,6 +55,7 @@ from gateway.storage.finder import RecordFinder
 from gateway.storage.journal import FileJournal
 from gateway.storage.siblings import SiblingJournals, journal_directory
 from gateway.tls import grpc_credentials, http_context, keep_current
+from gateway.tracing.setup import open_traces
 from gateway.triton.client import TritonClient
 from gateway.triton.http import TritonHttp
 from gateway.worker_metrics import WorkerMetrics
@@ -104,9 +107,12 @@ class Gateway:
         self._tls = tls_files(settings)
         self._guard = make_guard(settings, self._clock)
         open_audit_log(settings.audit_file)
-        by_http = TritonHttp(settings.triton_http_address) if settings.triton_http_address else None
-        self._triton = TritonClient(settings.triton_address, by_http)
-        self._models = Models(settings, self._triton, self._clock, self._metrics, lambda: self._admission.waiting > 0)
+        self._traces = open_traces(settings, VERSION)
+        self._observe = self._traces.observer(self._metrics)
+        headers, by_http = self._traces.headers, settings.triton_http_address
+        self._triton = TritonClient(settings.triton_address, TritonHttp(by_http, headers) if by_http else None, headers)
+        models = self._traces.models(self._triton)
+        self._models = Models(settings, models, self._clock, self._metrics, lambda: self._admission.waiting > 0)
         journal_dir = journal_directory(settings.data_dir, settings.worker)
         self._journal = await FileJournal.open(journal_dir, self._clock, max_bytes=settings.journal_max_bytes)
         units_per_s = None if settings.store_ru_per_s is None else settings.store_ru_per_s / settings.workers
@@ -124,9 +130,9 @@ class Gateway:
             inspect=read_header,
             model=self._models.router,
             blobs=self._blobs.store,
-            journal=self._journal,
+            journal=self._traces.journal(self._journal),
             clock=self._clock,
-            observe=lambda stage, seconds: self._metrics.stage.labels(stage).observe(seconds),
+            observe=self._observe,
         )
         await self._models.start()
         self._service = self._compose_service()
@@ -161,11 +167,12 @@ class Gateway:
         await self._models.close()
         await self._triton.close()
         await self._guard.close()
+        await self._traces.close()
 
     def _make_drain(self, journal: FileJournal) -> Drain:
         return Drain(
             journal,
-            self._store,
+            self._traces.store(self._store, self._settings.store),
             self._dead_letters,
             self._clock,
             concurrency=self._settings.drain_concurrency or (1 if self._settings.store is Store.SQLITE else 4),
@@ -185,6 +192,7 @@ class Gateway:
             links=self._blobs.links,
             clock=self._clock,
             metrics=self._metrics,
+            observe=self._observe,
             default_ack=self._settings.default_ack,
             find=finder.find,
             releases=self._models.releases,
@@ -193,8 +201,9 @@ class Gateway:
         )
 
     async def _start_grpc(self) -> grpc.aio.Server:
+        tracing = self._traces.tracing
         server = grpc.aio.server(
-            interceptors=(Access(self._guard),),
+            interceptors=(*((Traced(tracing),) if tracing else ()), Access(self._guard)),
             maximum_concurrent_rpcs=GRPC_CALLS * self._settings.max_inflight,
             options=(
                 ("grpc.max_receive_message_length", GRPC_MESSAGE_ROOM * self._settings.max_photo_bytes),
@@ -249,7 +258,7 @@ class Gateway:
         limits = ConnectionLimits(settings.max_connections, settings.head_timeout_s, settings.upload_timeout_s)
         context = None if self._tls is None else http_context(self._tls)
         config = uvicorn.Config(
-            create_app(self._service, self._guard, self._metrics, self._refresh_gauges, options),
+            self._make_app(options),
             ssl_context_factory=None if context is None else lambda config, default: context,
             log_config=None,  # its loggers pass on to ours, which redacts
             http=bounded_http(limits),
@@ -267,6 +276,10 @@ class Gateway:
         if context is not None and self._tls is not None:
             self._tls_watch = asyncio.create_task(keep_current(context, self._tls), name="tls")
         return server, task
+
+    def _make_app(self, options: HttpOptions) -> FastAPI:
+        tracing = self._traces.tracing
+        return create_app(self._service, self._guard, self._metrics, self._refresh_gauges, options, tracing)
 
     async def _stop_http(self) -> None:
         self._http.should_exit = True

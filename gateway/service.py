@@ -17,7 +17,7 @@ from gateway.audit import audit
 from gateway.auth.guard import require
 from gateway.auth.principal import Kind, Principal, Scope
 from gateway.blob_names import UPLOADS, BlobReferences
-from gateway.classify import Classifier, Outcome, Request
+from gateway.classify import Before, Classifier, Outcome, Request, StageObserver
 from gateway.errors import BestiaryError, DeadlineExceeded, InvalidRequest, RecordNotFound
 from gateway.metrics import Metrics
 from gateway.ports import (
@@ -72,6 +72,7 @@ class Service:
         clock: Clock,
         metrics: Metrics,
         default_ack: AckLevel,
+        observe: StageObserver,
         find: Callable[[UUID], Awaitable[Record]],
         releases: Releases,
         draining: Callable[[], bool],
@@ -85,8 +86,9 @@ class Service:
         self._blobs = blobs
         self._references = references
         self._links = links
-        self._clock = clock
+        self.clock = clock
         self._metrics = metrics
+        self._observe = observe
         self._default_ack = default_ack
         self._find = find
         self._releases = releases
@@ -106,12 +108,15 @@ class Service:
         keep_location: bool = False,
         caller: str = "",
         priority: Priority = Priority.INTERACTIVE,
+        entered: float | None = None,
     ) -> Outcome:
         """Admit and classify one photo, read from the blob store first if it is a reference; its record is the
         principal's. ``edge`` labels the metrics, ``caller`` is whose share of the service it is where nobody has to say
-        who he is; other arguments None for the default. Raises as Classifier.classify, and BlobRefused, RecordNotFound
-        for a reference."""
-        started = self._clock.monotonic()
+        who he is, ``entered`` is when the edge began to read the request (monotonic clock); other arguments None for
+        the default. Raises as Classifier.classify, and BlobRefused, RecordNotFound for a reference."""
+        started = self.clock.monotonic()
+        edge_s = 0.0 if entered is None else started - entered
+        self._observe("edge", edge_s)
         outcome = "cancelled"
         try:
             deadline = started + self.admission.timeout_s(timeout_s)
@@ -125,9 +130,10 @@ class Service:
             admitted = self.admission.admit(caller=share, priority=priority, deadline=deadline, size_bytes=size_bytes)
             with self._quotas.admit(principal):
                 async with admitted as place:
-                    self._metrics.stage.labels("wait").observe(place.waited_s)
+                    self._observe("wait", place.waited_s)
+                    fetch_s = 0.0
                     if isinstance(data, BlobReference):
-                        data = await self._fetch(source or "", data.take, deadline)
+                        data, fetch_s = await self._fetch(source or "", data.take, deadline)
                     result = await self._classifier.classify(
                         Request(
                             photo=data,
@@ -142,6 +148,7 @@ class Service:
                             caller=share,
                             priority=priority,
                             model_answered=place.model_answered,
+                            before=Before(edge_s, place.waited_s, fetch_s),
                         )
                     )
             outcome = "ok"
@@ -153,7 +160,7 @@ class Service:
             self._metrics.photos.labels(edge, outcome).inc()
             if outcome == "ok":
                 latency = self._metrics.latency.labels(options.tasks.value, priority.value)
-                latency.observe(self._clock.monotonic() - started)
+                latency.observe(self.clock.monotonic() - started)
 
     async def get(self, record_id: str, principal: Principal) -> Record:
         """An acknowledged record, wherever it is. Raises InvalidRequest (not an id), RecordNotFound,
@@ -192,22 +199,23 @@ class Service:
             require(principal, Scope.ADMIN)
         return name
 
-    async def _fetch(self, name: str, take: Callable[[int], None], deadline: float) -> bytes:
-        """A photo out of the blob store, not larger than one that is sent. Raises PhotoRejected, Overloaded,
-        RecordNotFound, StorageUnavailable, DeadlineExceeded."""
+    async def _fetch(self, name: str, take: Callable[[int], None], deadline: float) -> tuple[bytes, float]:
+        """A photo out of the blob store, not larger than one that is sent, and the seconds that took. Raises
+        PhotoRejected, Overloaded, RecordNotFound, StorageUnavailable, DeadlineExceeded."""
 
         def check(size_bytes: int) -> None:
             self.admission.check_size(size_bytes)
             take(size_bytes)
 
-        started = self._clock.monotonic()
+        started = self.clock.monotonic()
         try:
             async with asyncio.timeout(deadline - started):
-                return await self._blobs.get(name, check_size=check)
+                photo = await self._blobs.get(name, check_size=check)
+                return photo, self.clock.monotonic() - started
         except TimeoutError:
             raise DeadlineExceeded("The photo could not be read within the deadline: allow more time.") from None
         finally:
-            self._metrics.stage.labels("fetch").observe(self._clock.monotonic() - started)
+            self._observe("fetch", self.clock.monotonic() - started)
 
     async def list(self, query: ListQuery, principal: Principal) -> Page:
         """Stored records, newest first, the principal's own, or everybody's for an admin; ``limit`` 0 is the default.

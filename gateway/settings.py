@@ -255,5 +255,12 @@ class Settings(BaseSettings):
     grpc_connection_grace_s: float = Field(600.0, gt=0)
     """How long calls on such a connection may still last, seconds: the longest stream that is sure not to be cut."""
 
+    traces_url: str = ""
+    """Where traces are sent: an OTLP/HTTP collector, e.g. ``http://127.0.0.1:4318``. Empty: where the environment's
+    ``OTEL_EXPORTER_OTLP_ENDPOINT`` says; nowhere without it."""
+
+    traces_ratio: float = Field(1.0, ge=0, le=1)
+    """Share of photos to trace. A caller who sends ``traceparent`` has decided already."""
+
     log_level: str = "info"
     """debug, info, warning or error."""

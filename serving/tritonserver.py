@@ -23,6 +23,8 @@ PR_SET_PDEATHSIG: Final = 1
 
 PROBE_TIMEOUT_S: Final = 2.0
 
+SEND_TRACES_EVERY_MS: Final = 1000
+
 SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # where Linux keeps POSIX shared memory
 
 
@@ -40,6 +42,8 @@ class ServerOptions:
     log_file: Path | None = None
     tag: str = ""
     """Of the release to load at the start, where several stand side by side in ``repository``; '' loads plain names."""
+    traces_url: str = ""
+    """OTLP/HTTP collector that gets Triton's spans, e.g. ``http://127.0.0.1:4318``; '' is none."""
     shm_prefix: str = "bestiary"
     """Prefix of the shared-memory regions of its Python models, which outlive a kill -9."""
 
@@ -81,7 +85,22 @@ def command(layout: Layout, options: ServerOptions) -> list[str]:
         arguments.append("--disable-auto-complete-config")
     if options.config_name:
         arguments.append(f"--model-config-name={options.config_name}")
+    if options.traces_url:
+        arguments += _tracing(options.traces_url)
     return arguments
+
+
+def _tracing(url: str) -> list[str]:
+    """Rate 0: of its own accord Triton traces nothing, but every request that comes with a ``traceparent``."""
+    settings = (
+        "mode=opentelemetry",
+        "rate=0",
+        "level=TIMESTAMPS",
+        f"opentelemetry,url={url.rstrip('/')}/v1/traces",
+        "opentelemetry,resource=service.name=bestiary-triton",
+        f"opentelemetry,bsp_schedule_delay={SEND_TRACES_EVERY_MS}",
+    )
+    return [f"--trace-config={setting}" for setting in settings]
 
 
 class TritonProcess:

@@ -30,7 +30,8 @@ UNSEEN_TURNS: Final = 3.0
 waited knows: from being let in until it runs."""
 
 LEAST_WAIT: Final = 0.5
-"""Photos so slow that the SLO leaves no time to wait may still wait half of what one takes."""
+"""Photos so slow that the SLO leaves no time to wait may still wait half of what one takes; and where hardly anybody
+waits, half the SLO: a pause of the machine is soon over, and an answer that may be late beats none."""
 
 MIN_RETRY_S: Final = 0.02
 MAX_RETRY_S: Final = 10.0
@@ -256,7 +257,8 @@ class Admission:
         if priority is Priority.BATCH:
             return left_s
         slo_s = self._bounds.slo_s - self._reserve.seconds - self._service_time.careful_s
-        return min(left_s, max(slo_s, LEAST_WAIT * self._service_time.mean_s))
+        few = len(self._room) < self._bounds.min_inflight
+        return min(left_s, max(slo_s, LEAST_WAIT * (self._bounds.slo_s if few else self._service_time.mean_s)))
 
     def _predicted_s(self, caller: str, priority: Priority, cost: float) -> float:
         """How long a photo would wait, seconds: places become free at the rate of Little's law."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from contract.answer import ContractBroken, failed_row, split_strings
 from contract.options import DEFAULTS, Options, OptionsError, read_options
@@ -46,6 +47,8 @@ class InferCall:
     keep_location: bool = False
     priority: Priority | None = None
     caller: str = ""
+    entered: float | None = None
+    """When the edge began to read the call, on the monotonic clock."""
 
     @property
     def urgency(self) -> Priority:
@@ -60,6 +63,8 @@ class InferReply:
     count: int
     tensors: Mapping[str, bytes]
     record_ids: Sequence[str] = field(default_factory=tuple)
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    """Of the photo that took longest; empty if none was answered."""
 
     @property
     def version(self) -> str:
@@ -73,24 +78,31 @@ async def infer(service: Service, call: InferCall, principal: Principal, edge: s
     if not call.photos:
         raise InvalidRequest(f"Input {PHOTO.name} has no element: send one encoded photo per row.")
     if len(call.photos) == 1:
-        outcomes = [await _one(service, call.photos[0], call, principal, edge)]
+        rows = [await _one(service, call.photos[0], call, principal, edge)]
     else:
         tasks = [asyncio.create_task(_row(service, photo, call, principal, edge)) for photo in call.photos]
         try:
-            outcomes = list(await asyncio.gather(*tasks))
+            rows = list(await asyncio.gather(*tasks))
         finally:
             for task in tasks:
                 task.cancel()
     return InferReply(
-        count=len(outcomes),
-        tensors={name: b"".join(row[name] for row, _ in outcomes) for name in wanted},
-        record_ids=[record_id for _, record_id in outcomes],
+        count=len(rows),
+        tensors={name: b"".join([row.tensors[name] for row in rows]) for name in wanted},
+        record_ids=[row.record_id for row in rows],
+        timings_ms=max((row.timings_ms for row in rows), key=lambda timings: timings.get("total", 0.0)),
     )
 
 
-async def _one(
-    service: Service, photo: bytes, call: InferCall, principal: Principal, edge: str
-) -> tuple[Mapping[str, bytes], str]:
+class _Row(NamedTuple):
+    """What came of one photo."""
+
+    tensors: Mapping[str, bytes]
+    record_id: str = ""
+    timings_ms: Mapping[str, float] = MappingProxyType({})
+
+
+async def _one(service: Service, photo: bytes, call: InferCall, principal: Principal, edge: str) -> _Row:
     outcome = await service.classify(
         photo,
         principal=principal,
@@ -101,17 +113,16 @@ async def _one(
         keep_location=call.keep_location,
         caller=call.caller,
         priority=call.urgency,
+        entered=call.entered,
     )
-    return {**_NOTHING, **outcome.inference.tensors}, str(outcome.record.id)
+    return _Row({**_NOTHING, **outcome.inference.tensors}, str(outcome.record.id), outcome.timings_ms)
 
 
-async def _row(
-    service: Service, photo: bytes, call: InferCall, principal: Principal, edge: str
-) -> tuple[Mapping[str, bytes], str]:
+async def _row(service: Service, photo: bytes, call: InferCall, principal: Principal, edge: str) -> _Row:
     try:
         return await _one(service, photo, call, principal, edge)
     except PhotoRejected as error:
-        return failed_row(error.status), ""
+        return _Row(failed_row(error.status))
 
 
 def check_model(name: str, version: str = "") -> None:

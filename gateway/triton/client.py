@@ -16,7 +16,7 @@ from contract.priority import PRIORITY, Priority
 from contract.tensors import ANIMALS_OUTPUTS, BOX_OUTPUTS, PHOTO
 from gateway.errors import BestiaryError, DeadlineExceeded
 from gateway.triton.faults import fault_of
-from gateway.triton.http import TritonHttp
+from gateway.triton.http import Trace, TritonHttp
 
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", 16 << 20),
@@ -40,8 +40,10 @@ _OUTPUTS_OF_SPECIES: Final = tuple(output for output in _OUTPUTS if output.name 
 class TritonClient:
     """One channel to one Triton: a ``gateway.ports.TensorServer``. Create it inside the event loop that uses it."""
 
-    def __init__(self, address: str, http: TritonHttp | None = None) -> None:
-        """``http``: where photos are sent instead, if that is to be the way; the rest is asked here."""
+    def __init__(self, address: str, http: TritonHttp | None = None, trace: Trace | None = None) -> None:
+        """``http``: where photos are sent instead, if that is to be the way; the rest is asked here. ``trace``: as of
+        :class:`TritonHttp`."""
+        self._trace = trace
         self._http = http
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = GRPCInferenceServiceStub(self._channel)
@@ -67,7 +69,8 @@ class TritonClient:
         for name, value in options.parameters().items():
             request.parameters[name].string_param = str(value)
         try:
-            response = await self._stub.ModelInfer(request, timeout=left_s)
+            metadata = None if self._trace is None else tuple(self._trace().items())
+            response = await self._stub.ModelInfer(request, timeout=left_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
         return _row(response)

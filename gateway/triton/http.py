@@ -11,7 +11,7 @@ import json
 import struct
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
 import grpc
@@ -22,6 +22,8 @@ from contract.priority import PRIORITY, Priority
 from contract.tensors import ANIMALS_OUTPUTS, BOX_OUTPUTS, PHOTO, TensorSpec
 from gateway.errors import BestiaryError, DeadlineExceeded, ModelFailed, ModelUnavailable
 from gateway.triton.faults import fault_of
+
+Trace = Callable[[], Mapping[str, str]]
 
 CONNECT_TIMEOUT_S: Final = 1.0
 OK: Final = 200
@@ -47,8 +49,9 @@ _OUTPUTS_OF_SPECIES: Final = _wanted([spec for spec in ANIMALS_OUTPUTS if spec.n
 class TritonHttp:
     """Connections to one address, each with one call at a time. For one event loop."""
 
-    def __init__(self, address: str) -> None:
-        """``address``: ``host:port``."""
+    def __init__(self, address: str, trace: Trace | None = None) -> None:
+        """``address``: ``host:port``; ``trace``: headers of the trace that a call belongs to, if there are traces."""
+        self._trace = trace
         self._host, _, port = address.rpartition(":")
         self._port = int(port)
         self._idle: deque[_Connection] = deque()
@@ -60,7 +63,8 @@ class TritonHttp:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise DeadlineExceeded("There was no time left to ask the model: allow more time.")
-        message = (*_head(self._host, model, len(photo), left_s, options, priority), photo)
+        trace = "" if self._trace is None else "".join([f"{key}: {text}\r\n" for key, text in self._trace().items()])
+        message = (*_head(self._host, model, len(photo), left_s, options, priority, trace), photo)
         try:
             async with asyncio.timeout(left_s):
                 status, body, at = await self._ask(message)
@@ -176,7 +180,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _head(
-    host: str, model: str, size: int, left_s: float, options: Options, priority: Priority
+    host: str, model: str, size: int, left_s: float, options: Options, priority: Priority, trace: str
 ) -> tuple[bytes, bytes, bytes]:
     """Everything in front of the photo's bytes."""
     more = "".join(f', "{name}": {json.dumps(str(value))}' for name, value in options.parameters().items())
@@ -187,7 +191,7 @@ def _head(
         f'"parameters": {{"binary_data_size": {size + 4}}}}}], "outputs": {outputs}}}'
     ).encode()
     head = (
-        f"POST /v2/models/{model}/infer HTTP/1.1\r\nHost: {host}\r\n"
+        f"POST /v2/models/{model}/infer HTTP/1.1\r\nHost: {host}\r\n{trace}"
         f"Inference-Header-Content-Length: {len(request)}\r\nContent-Length: {len(request) + 4 + size}\r\n\r\n"
     ).encode()
     return head, request, struct.pack("<I", size)

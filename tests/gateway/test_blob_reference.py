@@ -111,6 +111,7 @@ class World:
             links=self.links,
             clock=clock,
             metrics=self.metrics,
+            observe=self.metrics.observe_stage,
             default_ack=AckLevel.DURABLE,
             draining=lambda: True,
             triton_status_file=None,

@@ -54,7 +54,8 @@ async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def without_what_differs(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:
-    headers = {name: value for name, value in answer.headers.items() if name not in ("location", "content-length")}
+    differ = ("location", "content-length", "server-timing")
+    headers = {name: value for name, value in answer.headers.items() if name not in differ}
     body = answer.json()
     for name in ("id", "received_at", "timings_ms", "timings"):
         body.pop(name, None)
@@ -78,6 +79,7 @@ async def test_both_ways_answer_alike(
     short, long = await both_ways(http, monkeypatch, query, cat)
     assert without_what_differs(short) == without_what_differs(long)
     if short.status_code == 201:
+        assert "server-timing" in short.headers and "server-timing" in long.headers
         assert short.headers["location"] == f"{PATH}/{short.json()['id']}"
 
 

@@ -163,7 +163,7 @@ async def running_gateway(
         admission=admission, quotas=Quotas(clock or system, quota), classifier=classifier, model=model,
         find=finder.find, releases=model, store=store, blobs=blobs,
         references=BlobReferences(("uploads", "datasets")), links=None,
-        clock=system, metrics=metrics,
+        clock=system, metrics=metrics, observe=metrics.observe_stage,
         default_ack=AckLevel.STORED, draining=lambda: drain.running, triton_status_file=None,
     )  # fmt: skip
     guard = Guard(authenticators)

@@ -12,6 +12,7 @@ from gateway.auth.certificates import subject_of
 from gateway.auth.guard import Guard, require
 from gateway.auth.principal import Credentials, Principal, Scope, read_credentials
 from gateway.edge.grpc.failures import fail
+from gateway.edge.grpc.wrapped import wrapped
 from gateway.errors import BestiaryError, Unauthenticated
 
 _BESTIARY: Final = "/bestiary.v1.Bestiary/"
@@ -115,17 +116,7 @@ class Access(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc is untyp
             async for reply in behaviour(request, context):
                 yield reply
 
-        make = {
-            (False, False): grpc.unary_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (True, True): grpc.stream_stream_rpc_method_handler,
-        }[handler.request_streaming, handler.response_streaming]
-        return make(
-            many if handler.response_streaming else one,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return wrapped(handler, one, many)
 
 
 def _refusal(error: BestiaryError) -> Any:

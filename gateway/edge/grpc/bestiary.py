@@ -10,10 +10,12 @@ import grpc
 from contract.generated.bestiary.v1 import bestiary_pb2 as pb
 from contract.generated.bestiary.v1.bestiary_pb2_grpc import BestiaryServicer
 from contract.priority import Priority
+from gateway.classify import Outcome
 from gateway.edge.grpc import messages
 from gateway.edge.grpc.access import caller
 from gateway.edge.grpc.calls import caller_of, priority_of, time_left_s
 from gateway.edge.grpc.failures import guarded, unary
+from gateway.edge.timings import SERVER_TIMING, server_timing
 from gateway.errors import BestiaryError
 from gateway.service import BlobReference, Service
 
@@ -30,7 +32,9 @@ class BestiaryGrpc(BestiaryServicer):
     @unary
     async def Classify(self, request: pb.ClassifyRequest, context: grpc.aio.ServicerContext) -> pb.ClassifyResponse:
         """One photo."""
-        return pb.ClassifyResponse(classification=await self._classify(request, context, Priority.INTERACTIVE))
+        outcome = await self._classify(request, context, Priority.INTERACTIVE)
+        context.set_trailing_metadata(((SERVER_TIMING, server_timing(outcome.timings_ms)),))
+        return pb.ClassifyResponse(classification=messages.classification(outcome.record))
 
     async def ClassifyStream(
         self, requests: AsyncIterator[pb.ClassifyStreamRequest], context: grpc.aio.ServicerContext
@@ -42,8 +46,8 @@ class BestiaryGrpc(BestiaryServicer):
 
         async def answer(item: pb.ClassifyStreamRequest) -> None:
             try:
-                record = await guarded(self._classify(item.request, context, Priority.BATCH))
-                done = pb.ClassifyStreamResponse(key=item.key, classification=record)
+                outcome = await guarded(self._classify(item.request, context, Priority.BATCH))
+                done = pb.ClassifyStreamResponse(key=item.key, classification=messages.classification(outcome.record))
             except BestiaryError as error:
                 done = pb.ClassifyStreamResponse(key=item.key, failure=messages.failure(error))
             replies.put_nowait(done)
@@ -85,15 +89,16 @@ class BestiaryGrpc(BestiaryServicer):
 
     async def _classify(
         self, request: pb.ClassifyRequest, context: grpc.aio.ServicerContext, priority: Priority
-    ) -> pb.Classification:
+    ) -> Outcome:
         """``priority`` is that of a call without one."""
+        entered = self._service.clock.monotonic()
         with self._service.admission.hold() as take:
             photo: bytes | BlobReference = request.photo
             if request.WhichOneof("input") == "blob":
                 photo = BlobReference(request.blob, take)
             else:
                 take(len(request.photo))
-            outcome = await self._service.classify(
+            return await self._service.classify(
                 photo,
                 principal=caller(),
                 edge="grpc",
@@ -104,5 +109,5 @@ class BestiaryGrpc(BestiaryServicer):
                 keep_location=request.keep_location,
                 caller=caller_of(context),
                 priority=priority_of(context, priority),
+                entered=entered,
             )
-        return messages.classification(outcome.record)

@@ -14,6 +14,7 @@ from gateway.edge import kserve
 from gateway.edge.grpc.access import caller
 from gateway.edge.grpc.calls import caller_of, time_left_s
 from gateway.edge.grpc.failures import guarded, unary
+from gateway.edge.timings import SERVER_TIMING, server_timing
 from gateway.errors import BestiaryError, InvalidRequest, NotExposed
 from gateway.ports import ModelDetails
 from gateway.service import Service
@@ -83,7 +84,9 @@ class KServeGrpc(GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonc
     @unary
     async def ModelInfer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         """Classify the photos in one request."""
-        return await self._infer(request, context)
+        response, reply = await self._infer(request, context)
+        context.set_trailing_metadata(((SERVER_TIMING, server_timing(reply.timings_ms)),))
+        return response
 
     async def ModelStreamInfer(
         self, requests: AsyncIterator[Any], context: grpc.aio.ServicerContext
@@ -91,17 +94,19 @@ class KServeGrpc(GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonc
         """Request by request; a failed one is answered with its message and ends nothing."""
         async for request in requests:
             try:
-                response = pb.ModelStreamInferResponse(infer_response=await guarded(self._infer(request, context)))
+                answer, _ = await guarded(self._infer(request, context))
+                response = pb.ModelStreamInferResponse(infer_response=answer)
             except BestiaryError as error:
                 response = pb.ModelStreamInferResponse(error_message=str(error))
                 response.infer_response.id = request.id
             yield response
 
-    async def _infer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+    async def _infer(self, request: Any, context: grpc.aio.ServicerContext) -> tuple[Any, kserve.InferReply]:
+        entered = self._service.clock.monotonic()
         kserve.check_model(request.model_name, request.model_version)
         with self._service.admission.hold() as take:
             take(request.ByteSize())
-            call = _call(request, time_left_s(context), caller_of(context))
+            call = _call(request, time_left_s(context), caller_of(context), entered)
             reply = await kserve.infer(self._service, call, caller(), "kserve_grpc")
         response = pb.ModelInferResponse(
             model_name=ANIMALS, model_version=reply.version, id=request.id, raw_output_contents=reply.tensors.values()
@@ -110,10 +115,10 @@ class KServeGrpc(GRPCInferenceServiceServicer):  # type: ignore[misc]  # tritonc
         for name in reply.tensors:
             shape = kserve.output_shape(name, reply.count)
             response.outputs.add(name=name, datatype=kserve.output_datatype(name), shape=shape)
-        return response
+        return response, reply
 
 
-def _call(request: Any, time_left: float | None, caller: str) -> kserve.InferCall:
+def _call(request: Any, time_left: float | None, caller: str, entered: float) -> kserve.InferCall:
     if len(request.inputs) != 1:
         raise InvalidRequest(f"Send exactly one input, {PHOTO.name}.")
     tensor = request.inputs[0]
@@ -134,6 +139,7 @@ def _call(request: Any, time_left: float | None, caller: str) -> kserve.InferCal
         keep_location=kserve.flag(parameters, "keep_location"),
         priority=kserve.priority_of(parameters),
         caller=caller,
+        entered=entered,
     )
 
 

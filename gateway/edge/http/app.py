@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
@@ -25,9 +25,13 @@ from gateway.edge.http.access import DOCS, HEALTH, METRICS, Access, metrics_read
 from gateway.edge.http.headers import SecurityHeaders, docs_policy, security_headers
 from gateway.edge.http.problems import MEDIA_TYPE, Problem, problem, refuse
 from gateway.edge.http.quick import QuickClassify
+from gateway.edge.http.traced import Traced
 from gateway.errors import BestiaryError, InvalidRequest
 from gateway.metrics import Metrics
 from gateway.service import Service
+
+if TYPE_CHECKING:
+    from gateway.tracing.tracer import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +54,14 @@ class HttpOptions:
 
 
 def create_app(
-    service: Service, guard: Guard, metrics: Metrics, refresh: Callable[[], None], options: HttpOptions
+    service: Service,
+    guard: Guard,
+    metrics: Metrics,
+    refresh: Callable[[], None],
+    options: HttpOptions,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
-    """The HTTP side of the gateway. ``refresh`` brings gauges up to date before a scrape."""
+    """The HTTP side of the gateway. ``refresh`` brings gauges up to date before a scrape; ``tracing`` None is none."""
     # The documentation page's scripts come out of the package, so it works with no network.
     app = FastAPIOffline(
         title="Bestiary",
@@ -67,6 +76,8 @@ def create_app(
     app.include_router(kserve.router(service, options.version, options.upload_timeout_s), dependencies=schemes)
     app.add_middleware(QuickClassify, service=service, upload_timeout_s=options.upload_timeout_s)
     _add_middleware(app, guard, options)
+    if tracing is not None:
+        app.add_middleware(Traced, tracing=tracing)
     _add_docs(app)
     _add_operations(app, service, metrics, refresh)
     _add_errors(app, security_headers(options.tls))
@@ -82,8 +93,15 @@ def _add_middleware(app: FastAPI, guard: Guard, options: HttpOptions) -> None:
             CORSMiddleware,
             allow_origins=list(options.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", _API_KEY.model.name, "Content-Type", "Bestiary-Timeout-Ms"],
-            expose_headers=["Location", "Retry-After", "WWW-Authenticate"],
+            allow_headers=[
+                "Authorization",
+                _API_KEY.model.name,
+                "Content-Type",
+                "Bestiary-Timeout-Ms",
+                "traceparent",
+                "tracestate",
+            ],
+            expose_headers=["Location", "Retry-After", "Server-Timing", "WWW-Authenticate"],
         )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(options.allowed_hosts), www_redirect=False)
     app.add_middleware(SecurityHeaders, headers=security_headers(options.tls))

@@ -18,6 +18,7 @@ from gateway.edge import kserve
 from gateway.edge.http.access import Classifies
 from gateway.edge.http.body import caller_of, read_limited, small_number
 from gateway.edge.http.problems import problems
+from gateway.edge.timings import SERVER_TIMING, server_timing
 from gateway.errors import InvalidRequest
 from gateway.service import Service
 
@@ -73,6 +74,7 @@ def router(service: Service, version: str, upload_timeout_s: float) -> APIRouter
     @routes.post("/models/{model}/versions/{model_version}/infer", include_in_schema=False)
     async def infer(request: Request, model: str, caller: Classifies, model_version: str = "") -> Response:
         """Classify photos given as an inference request of the Open Inference Protocol."""
+        entered = service.clock.monotonic()
         kserve.check_model(model, model_version)
         # JSON carries bytes as base64, a third longer than the photo.
         limit = service.admission.max_photo_bytes
@@ -80,8 +82,12 @@ def router(service: Service, version: str, upload_timeout_s: float) -> APIRouter
             body = await read_limited(request, service.admission, take, upload_timeout_s, extra_bytes=limit // 2)
             header, binary = await _split(request, body)
             _id(header)
-            reply = await kserve.infer(service, _call(header, binary, caller_of(request)), caller, "kserve_http")
-        return _respond(header, reply)
+            call = _call(header, binary, caller_of(request), entered)
+            reply = await kserve.infer(service, call, caller, "kserve_http")
+        response = _respond(header, reply)
+        if reply.timings_ms:
+            response.headers[SERVER_TIMING] = server_timing(reply.timings_ms)
+        return response
 
     return routes
 
@@ -115,7 +121,7 @@ async def _split(request: Request, body: bytes) -> tuple[Mapping[str, Any], byte
     return header, body[length:]
 
 
-def _call(header: Mapping[str, Any], binary: bytes, caller: str) -> kserve.InferCall:
+def _call(header: Mapping[str, Any], binary: bytes, caller: str, entered: float) -> kserve.InferCall:
     inputs, outputs = header.get("inputs"), header.get("outputs", [])
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise InvalidRequest(f"Send exactly one input, {PHOTO.name}.")
@@ -141,6 +147,7 @@ def _call(header: Mapping[str, Any], binary: bytes, caller: str) -> kserve.Infer
         keep_location=kserve.flag(parameters, "keep_location"),
         priority=kserve.priority_of(parameters),
         caller=caller,
+        entered=entered,
     )
 
 

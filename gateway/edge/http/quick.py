@@ -20,9 +20,11 @@ from contract.priority import Priority
 from contract.record import AckLevel
 from gateway.auth.principal import Principal
 from gateway.auth.principal import Scope as Permission
+from gateway.classify import Outcome
 from gateway.edge.http.access import principal_in
 from gateway.edge.http.body import caller_of, read_limited, small_number
 from gateway.edge.http.problems import refuse
+from gateway.edge.timings import SERVER_TIMING, server_timing
 from gateway.errors import BestiaryError
 from gateway.service import MAX_FILENAME, Service
 
@@ -64,24 +66,27 @@ class QuickClassify:
         if asked is None:
             await self._app(scope, receive, send)
             return
+        entered = self._service.clock.monotonic()
         request = Request(scope, receive)
         try:
-            body, location = await self._classify(request, asked)
+            outcome = await self._classify(request, asked, entered)
         except BestiaryError as error:
             await refuse(request, error)(scope, receive, send)
             return
+        body = outcome.record.model_dump_json(by_alias=True).encode()
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
-            (b"location", location.encode()),
+            (b"location", f"{PATH}/{outcome.record.id}".encode()),
+            (SERVER_TIMING.encode(), server_timing(outcome.timings_ms).encode()),
         ]
         await send({"type": "http.response.start", "status": 201, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _classify(self, request: Request, asked: _Asked) -> tuple[bytes, str]:
+    async def _classify(self, request: Request, asked: _Asked, entered: float) -> Outcome:
         with self._service.admission.hold() as take:
             photo = await read_limited(request, self._service.admission, take, self._upload_timeout_s)
-            outcome = await self._service.classify(
+            return await self._service.classify(
                 photo,
                 principal=asked.principal,
                 edge="http",
@@ -92,9 +97,8 @@ class QuickClassify:
                 keep_location=asked.keep_location,
                 caller=caller_of(request),
                 priority=asked.priority,
+                entered=entered,
             )
-        record = outcome.record
-        return record.model_dump_json(by_alias=True).encode(), f"{PATH}/{record.id}"
 
 
 def _read(scope: Scope) -> _Asked | None:

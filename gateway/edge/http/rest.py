@@ -15,6 +15,7 @@ from contract.record import AckLevel, Record, Verdict
 from gateway.edge.http.access import Classifies, Reads
 from gateway.edge.http.body import FIELD, BlobBody, caller_of, read_upload
 from gateway.edge.http.problems import problems
+from gateway.edge.timings import SERVER_TIMING, server_timing
 from gateway.ports import ListQuery
 from gateway.service import MAX_PAGE, Service
 
@@ -98,6 +99,7 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
     ) -> Response:
         """Find, count and name the animals in one photo: its bytes as the body, a form with the field
         `photo`, or JSON that names a blob in the service's own storage."""
+        entered = service.clock.monotonic()
         with service.admission.hold() as take:
             upload = await read_upload(request, service.admission, take, upload_timeout_s)
             outcome = await service.classify(
@@ -111,12 +113,13 @@ def router(service: Service, upload_timeout_s: float) -> APIRouter:
                 keep_location=keep_location,
                 caller=caller_of(request),
                 priority=priority,
+                entered=entered,
             )
         record = outcome.record
         return Response(
             record.model_dump_json(by_alias=True),
             201,
-            {"Location": f"/v1/classifications/{record.id}"},
+            {"Location": f"/v1/classifications/{record.id}", SERVER_TIMING: server_timing(outcome.timings_ms)},
             media_type="application/json",
         )
 

@@ -237,20 +237,30 @@ class Photo(_message.Message):
     def __init__(self, sha256: _Optional[str] = ..., blob: _Optional[str] = ..., filename: _Optional[str] = ..., format: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., size_bytes: _Optional[int] = ..., captured_at: _Optional[str] = ..., camera: _Optional[_Union[Camera, _Mapping]] = ..., location: _Optional[_Union[Location, _Mapping]] = ..., source: _Optional[str] = ...) -> None: ...
 
 class Timings(_message.Message):
-    __slots__ = ("decode", "classify", "model", "triton", "total", "detect")
+    __slots__ = ("decode", "classify", "model", "triton", "total", "detect", "queue", "edge", "wait", "fetch", "blob")
     DECODE_FIELD_NUMBER: _ClassVar[int]
     CLASSIFY_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TRITON_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     DETECT_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    EDGE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    FETCH_FIELD_NUMBER: _ClassVar[int]
+    BLOB_FIELD_NUMBER: _ClassVar[int]
     decode: float
     classify: float
     model: float
     triton: float
     total: float
     detect: float
-    def __init__(self, decode: _Optional[float] = ..., classify: _Optional[float] = ..., model: _Optional[float] = ..., triton: _Optional[float] = ..., total: _Optional[float] = ..., detect: _Optional[float] = ...) -> None: ...
+    queue: float
+    edge: float
+    wait: float
+    fetch: float
+    blob: float
+    def __init__(self, decode: _Optional[float] = ..., classify: _Optional[float] = ..., model: _Optional[float] = ..., triton: _Optional[float] = ..., total: _Optional[float] = ..., detect: _Optional[float] = ..., queue: _Optional[float] = ..., edge: _Optional[float] = ..., wait: _Optional[float] = ..., fetch: _Optional[float] = ..., blob: _Optional[float] = ...) -> None: ...
 
 class Classification(_message.Message):
     __slots__ = ("schema_version", "id", "received_at", "status", "verdict", "species", "count", "counts", "boxes", "photo", "release", "timings_ms", "tasks", "taxon", "alternatives")
