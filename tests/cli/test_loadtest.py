@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from click import unstyle
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -128,4 +129,4 @@ def test_nobody_there_is_exit_3() -> None:
 def test_wrong_usage_is_exit_2_with_what_to_do(arguments: tuple[str, ...], sentence: str) -> None:
     done = loadtest(*arguments)
     assert done.exit_code == 2
-    assert sentence in " ".join(done.output.replace("│", " ").split())
+    assert sentence in " ".join(unstyle(done.output).replace("│", " ").split())

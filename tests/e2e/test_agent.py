@@ -108,7 +108,7 @@ async def test_a_load_that_hangs_is_given_up_and_triton_stays(tmp_path: Path) ->
         await there.store.put(tmp_path / "hanging")
         await there.challenge(hanging)
         async with asyncio.timeout(90):
-            while hanging not in (await there.state()).refused:
+            while hanging not in (await there.state()).refused:  # noqa: ASYNC110  # it is in a store
                 await asyncio.sleep(0.05)
         assert "within 4 s" in (await there.state()).refused[hanging]
         assert there.agent.loaded == (there.champion,)
