@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from contract.record import Record
 from tests.support.photos import DATA, encode
 from tests.support.records import made_record
 from tests.support.stack import Stack, running_stack
+
+# What a command prints in this process is plain, whatever the environment says: typer decides when it is imported.
+os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
 
 
 @pytest.fixture(scope="session")

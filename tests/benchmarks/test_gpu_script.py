@@ -111,6 +111,7 @@ def test_the_repository_calls_networks_and_needs_nothing_completed(tmp_path: Pat
     assert not needs_completion(tmp_path / "repository", "")
 
 
+@pytest.mark.long
 def test_a_dry_run_goes_from_the_gate_to_tritons_figures(tmp_path: Path) -> None:
     report = tmp_path / "gpu.json"
     arguments = ["--device", CPU, "--engines", TENSORRT, ONNXRUNTIME, "--tasks", "species", "--in-flight", "2"]

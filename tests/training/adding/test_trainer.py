@@ -115,6 +115,7 @@ def main() -> None:
         torch.save(learner.state_dict(), Path(sys.argv[1]) / f"{machine.rank}.pt")
 
 
+@pytest.mark.long
 def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     script = tmp_path / "learner.py"
     script.write_text("from tests.training.adding.test_trainer import main\nmain()\n")
