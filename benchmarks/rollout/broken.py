@@ -33,7 +33,10 @@ from tests.support.releases import make_release
 KINDS: Final = (
     "corrupt onnx", "wrong shape", "missing label", "digest mismatch", "exits at load", "raises at load", "nan", "slow",
 )  # fmt: skip
-PATIENCE_S: Final = 90.0
+GATES_ONLY: Final = frozenset({"missing label"})
+"""Faults that only the gates look for: `labels.txt` is for Triton's classification extension, unused here."""
+
+PATIENCE_S: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -69,10 +72,12 @@ def attempt(stack: Stack, kind: str, folder: Path, load: Background) -> Case:
     gates = said if code else "let through"
     began = time.monotonic()
     try:
+        if kind in GATES_ONLY:
+            raise ReleaseBroken("not tried; only the gates look at it")
         asyncio.run(open_model_store(str(stack.data / "models")).put(folder))
         outcome, caught = _roll_out(stack, identity, champion)
     except ReleaseBroken as error:
-        outcome, caught = f"the store: {error}", True
+        outcome, caught = str(error), True
     ended = time.monotonic()
     record = httpx.post(
         f"http://127.0.0.1:{stack.http_port}/v1/classifications?tasks=species&priority=batch",
