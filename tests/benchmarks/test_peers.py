@@ -161,6 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.long
 def test_the_generator_sends_every_photo_once_and_none_like_another() -> None:
     with Stub(200, b'{"labels": []}') as stub, Generator(stub.target) as generator:
         assert generator.first() == b'{"labels": []}'
@@ -172,6 +173,7 @@ def test_the_generator_sends_every_photo_once_and_none_like_another() -> None:
     assert run.cpu_seconds > 0
 
 
+@pytest.mark.long
 def test_a_refusal_is_an_error_and_ends_the_run_early() -> None:
     with Stub(503, b"busy") as stub, Generator(stub.target) as generator:
         run = generator.open(per_s=50, seconds=30, seed=1, limit_s=60)
@@ -181,6 +183,7 @@ def test_a_refusal_is_an_error_and_ends_the_run_early() -> None:
     assert not step_of(50, run).passed
 
 
+@pytest.mark.long
 def test_what_is_not_answered_in_time_ends_the_run_early() -> None:
     with Stub(200, b"") as stub, Generator(stub.target) as generator:
         run = generator.open(per_s=50, seconds=30, seed=1, limit_s=0.0)

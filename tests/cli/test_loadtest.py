@@ -69,6 +69,7 @@ def test_a_broken_objective_is_exit_1_and_stands_in_the_table() -> None:
     assert "closed loop, 2 callers" in words
 
 
+@pytest.mark.long
 def test_a_generator_that_cannot_keep_up_is_exit_4(tmp_path: Path) -> None:
     """More would be under way than it may have."""
     with stalling_grpc(Stall(at=1, seconds=3.0)) as target:
@@ -78,6 +79,7 @@ def test_a_generator_that_cannot_keep_up_is_exit_4(tmp_path: Path) -> None:
     assert "not sent" in done.stdout or "late" in done.stdout  # on a busy machine it is late before there are so many
 
 
+@pytest.mark.long
 def test_tls_is_checked_against_the_given_authority(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     certificate, key = authority.issue("server")
@@ -91,6 +93,7 @@ def test_tls_is_checked_against_the_given_authority(tmp_path: Path) -> None:
     assert "ok" not in strange["summary"]["outcomes"]
 
 
+@pytest.mark.long
 def test_the_highest_rate_is_searched(tmp_path: Path) -> None:
     with stalling_grpc(Stall()) as target:
         done = loadtest(target, "--warm-up", "0s", "--for", "0.5s", "--rate", "20", "--find-max", "--max-runs", "1",

@@ -39,6 +39,7 @@ def test_a_plan_tells_nodes_units_costs_and_assumptions(bestiary, curves):
     assert "Curves of made" in done.stdout
 
 
+@pytest.mark.long
 def test_json_has_the_same_figures(bestiary, curves):
     told = json.loads(bestiary("plan", "--rps", 40, "--sku", SKU, "--curves", curves, "--json").stdout)
     assert told["asked"] == {
@@ -78,6 +79,7 @@ def test_files_that_cannot_be_read_are_exit_2(bestiary, curves, tmp_path):
         assert "none.json" in done.stderr
 
 
+@pytest.mark.long
 def test_own_prices_take_the_place_of_the_shipped_ones(bestiary, curves, tmp_path):
     from planning.prices import SHIPPED
 
