@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -13,15 +13,7 @@ from gateway.errors import InvalidRequest, RecordNotFound, StorageUnavailable
 from gateway.ports import BlobStore
 from gateway.storage.azure_blob import AzureBlobStore, connect
 from gateway.storage.directory import DirectoryBlobStore
-from tests.support.azurite import running_azurite
 from tests.support.blob_fake import running_fake
-
-
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Connection string of one emulator for all tests here; each empties what it uses."""
-    with running_azurite(tmp_path_factory.mktemp("azurite")) as connection_string:
-        yield connection_string
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -15,19 +15,11 @@ from rollout.ports import ModelStore
 from rollout.store import open_model_store
 from rollout.store.azure_blob import CONTAINER, AzureModelStore, connect
 from rollout.store.contents import MANIFEST_PATH, differing_files
-from tests.support.azurite import running_azurite
 from tests.support.blob_fake import running_fake
 from tests.support.releases import make_release, read_release
 
 ABSENT = "9@0123456789ab"
 TAXONOMY = "animals/1/taxonomy.csv"
-
-
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Connection string of one emulator for all tests here; each empties what it uses."""
-    with running_azurite(tmp_path_factory.mktemp("azurite")) as connection_string:
-        yield connection_string
 
 
 @asynccontextmanager

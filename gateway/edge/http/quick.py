@@ -24,14 +24,12 @@ from gateway.classify import Outcome
 from gateway.edge.http.access import principal_in
 from gateway.edge.http.body import caller_of, read_limited, small_number
 from gateway.edge.http.problems import refuse
+from gateway.edge.http.rest import MAX_TIMEOUT_MS
 from gateway.edge.timings import SERVER_TIMING, server_timing
 from gateway.errors import BestiaryError
 from gateway.service import MAX_FILENAME, Service
 
 PATH: Final = "/v1/classifications"
-MAX_TIMEOUT_MS: Final = 86_400_000
-"""A day. What the service really honours is a setting; this only keeps numbers sane."""
-
 _SHARE: Final = re.compile(r"0(\.\d{1,9})?|1(\.0{1,9})?", re.ASCII)
 _SHARES: Final = ("detect_from", "overlap", "sure_from", "empty_from")
 _BOOLEANS: Final = {"true": True, "false": False}
