@@ -1,4 +1,4 @@
-"""What the photos cost without any server: bare decode and bare onnxruntime, one process a core, for each task.
+"""What the photos cost without any server: bare decode and a bare engine, one process a core, for each task.
 
 No protocol, no copy between processes, no storage: no server on this machine can be faster with the
 same decoder and the same network, so a server's distance from it is what serving costs.
@@ -22,13 +22,23 @@ from tritonclient.grpc import model_config_pb2
 from contract.options import Task
 from contract.preprocessing import IMAGE_SIZE, SCENE_SIZE, VIEW_SIZE
 from contract.release import Release
-from contract.tensors import CLASSIFIER, DETECTOR, IMAGE, SCENE
+from contract.tensors import (
+    ANIMALS,
+    CLASSIFIER,
+    DETECTIONS,
+    DETECTOR,
+    IMAGE,
+    SCENE,
+    probabilities,
+)
 from imaging.crops import crop_window
-from imaging.decode import decode_photo, decode_picture, stretched
+from imaging.decode import Pixels, decode_photo, decode_picture, stretched
 from imaging.letterbox import letterbox, to_photo
 from postprocess.nms import keep
+from serving.models.networks import choose, computes_in_bf16, load
 
 START_LIMIT_S = 60.0
+_PROBABILITIES = probabilities(0).name
 
 
 class BoundError(RuntimeError):
@@ -54,10 +64,14 @@ class Bound:
         return 1e3 * self.cpu_seconds / self.photos
 
 
-def model_file(repository: Path, model: str) -> Path:
-    """The file of a network that the ``cpu`` profile serves."""
-    config = text_format.Parse((repository / model / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
-    return repository / model / "1" / (config.default_model_filename or "model.onnx")
+def model_file(repository: Path, model: str) -> tuple[Path, str]:
+    """The file of a network that the ``cpu`` profile serves here, and its engine."""
+    config = text_format.Parse((repository / ANIMALS / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    parameters = {key: value.string_value for key, value in config.parameters.items()}
+    chosen = choose(model, parameters, bf16=computes_in_bf16())
+    if chosen is None:
+        raise BoundError(f"The cpu profile of {repository} does not run {model} inside {ANIMALS}: no bound.")
+    return repository / model / "1" / chosen[0], chosen[1]
 
 
 def measure(photos: Sequence[bytes], repository: Path, task: Task, seconds: float) -> Bound:
@@ -122,31 +136,28 @@ class Bare:
     def __init__(self, repository: Path, task: Task) -> None:
         manifest = (repository / "animals" / "1" / "release.json").read_text()
         self._thresholds = Release.model_validate_json(manifest).thresholds
-        self._detector = _session(model_file(repository, DETECTOR)) if task is not Task.SPECIES else None
-        self._classifier = _session(model_file(repository, CLASSIFIER)) if task is not Task.COUNT else None
+        self._detector = load(*model_file(repository, DETECTOR)) if task is not Task.SPECIES else None
+        self._classifier = load(*model_file(repository, CLASSIFIER)) if task is not Task.COUNT else None
         self._task = task
 
     def __call__(self, photo: bytes) -> None:
         """Answer one photo and throw the answer away."""
         if self._task is Task.SPECIES:
-            self._classifier.run(None, {IMAGE.name: decode_photo(photo).pixels[None]})
+            self._classify(decode_photo(photo).pixels[None])
             return
+        assert self._detector is not None
         picture = decode_picture(photo, long=VIEW_SIZE if self._task is Task.FULL else SCENE_SIZE)
-        detections = self._detector.run(None, {SCENE.name: letterbox(picture.pixels, SCENE_SIZE)[None]})[0][0]
+        detections = self._detector.run([DETECTIONS.name], {SCENE.name: letterbox(picture.pixels, SCENE_SIZE)[None]})[
+            0
+        ][0]
         rows = keep(detections, self._thresholds.detect_from, self._thresholds.overlap)
         boxes = to_photo(detections[rows, :4], picture.width, picture.height)
         if self._task is Task.FULL:
             height, width = picture.pixels.shape[:2]
             windows = [crop_window((x1, y1, x2, y2), width, height) for x1, y1, x2, y2 in boxes.tolist()]
             crops = [picture.pixels[y1:y2, x1:x2] for x1, y1, x2, y2 in windows] or [picture.pixels]
-            self._classifier.run(None, {IMAGE.name: np.stack([stretched(crop, IMAGE_SIZE) for crop in crops])})
+            self._classify(np.stack([stretched(crop, IMAGE_SIZE) for crop in crops]))
 
-
-def _session(model: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    def _classify(self, pictures: Pixels) -> None:
+        assert self._classifier is not None
+        self._classifier.run([_PROBABILITIES], {IMAGE.name: pictures})

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.engine_runs import OPENVINO, Candidate, EngineError, Layout, Run, loaded
+from contract.engines import import_openvino
 from contract.tensors import CLASSIFIER
 from export.networks import CALIBRATION_PHOTOS, calibration_pixels
 from imaging.decode import Pixels
@@ -83,7 +84,7 @@ def quantised(candidate: Candidate, pictures: Pixels, folder: Path) -> Candidate
     is not installed."""
     try:
         nncf = importlib.import_module("nncf")
-        openvino = importlib.import_module("openvino")
+        openvino = import_openvino()
     except ImportError:
         raise EngineError("nncf is not installed: pip install nncf openvino, or leave --nncf out.") from None
     model = openvino.Core().read_model(candidate.file)

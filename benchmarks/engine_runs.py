@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.figures import median
+from contract.engines import import_openvino
 from imaging.decode import Pixels
 
 Run = Callable[[Pixels], Any]
@@ -24,6 +25,8 @@ Run = Callable[[Pixels], Any]
 
 ONNXRUNTIME: Final = "onnxruntime"
 OPENVINO: Final = "openvino"
+BFLOAT16: Final = "bfloat16"
+"""Precision of a candidate that computes the float32 file so."""
 START_LIMIT_S: Final = 120.0
 EVENT: Final = "instructions:u"
 
@@ -88,7 +91,16 @@ def loaded(candidate: Candidate, layout: Layout) -> list[Run]:
     """One function for each caller. OpenVINO is given the shape of one picture, as which it is faster."""
     if candidate.engine == ONNXRUNTIME:
         return [_onnxruntime(candidate.file, layout.threads)] * layout.callers
-    return _openvino(candidate.file, layout)
+    return _openvino(candidate, layout)
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether OpenVINO is installed and this processor has instructions for bfloat16 (AMX or AVX-512)."""
+    try:
+        openvino = import_openvino()
+    except ImportError:
+        return False
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _onnxruntime(file: Path, threads: int) -> Run:
@@ -103,13 +115,14 @@ def _onnxruntime(file: Path, threads: int) -> Run:
     return lambda pictures: session.run(None, {name: pictures})[0]
 
 
-def _openvino(file: Path, layout: Layout) -> list[Run]:
-    import openvino
-
+def _openvino(candidate: Candidate, layout: Layout) -> list[Run]:
+    openvino = import_openvino()
     core = openvino.Core()
-    model = core.read_model(file)
+    model = core.read_model(candidate.file)
     model.reshape({tensor.any_name: [1, *tensor.partial_shape[1:]] for tensor in model.inputs})
-    properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}  # with AMX it would be bfloat16
+    # Always said: with AMX the choice of its own would be bfloat16.
+    hint = "bf16" if candidate.precision == BFLOAT16 else "f32"
+    properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint}
     if layout.hint:
         properties["PERFORMANCE_HINT"] = layout.hint
     else:

@@ -21,7 +21,18 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import photos as photo_sets
-from benchmarks.engine_runs import ONNXRUNTIME, OPENVINO, Candidate, EngineError, Figures, Layout, layouts, measure
+from benchmarks.engine_runs import (
+    BFLOAT16,
+    ONNXRUNTIME,
+    OPENVINO,
+    Candidate,
+    EngineError,
+    Figures,
+    Layout,
+    computes_in_bfloat16,
+    layouts,
+    measure,
+)
 from benchmarks.figures import machine_facts, median
 from benchmarks.photos import NoPhotos
 from benchmarks.stack import ROOT, workshop
@@ -71,13 +82,16 @@ def candidates(repository: Path, network: str, engines: Sequence[str] = ENGINES)
     folder = repository / network / "1"
     if not (folder / FILES[FLOAT32]).is_file():
         raise NoPhotos(f"There is no {folder / FILES[FLOAT32]}: build a release with `python -m export build`.")
-    return [
+    found = [
         Candidate(network, engine, precision, folder / name)
         for engine in engines
         if importlib.util.find_spec(engine) is not None
         for precision, name in FILES.items()
         if (folder / name).is_file()
     ]
+    if OPENVINO in engines and computes_in_bfloat16():
+        found.append(Candidate(network, OPENVINO, BFLOAT16, folder / FILES[FLOAT32]))
+    return found
 
 
 def shown(photos: Sequence[bytes], network: str) -> Pixels:

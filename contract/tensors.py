@@ -53,9 +53,15 @@ def network_file(network: str) -> str:
 
 
 def network_engine(network: str) -> str:
-    """Parameter of ``animals`` that names the engine of such a network: ``onnxruntime`` (also if absent) or
-    ``openvino``. docs/engines.md compares them."""
+    """Parameter of ``animals`` that names the engine of such a network: ``onnxruntime`` (also if absent),
+    ``openvino``, or ``openvino-bf16``. docs/engines.md compares them."""
     return f"{network}_engine"
+
+
+def network_bf16_file(network: str) -> str:
+    """Parameter of ``animals`` that names the float32 file which ``openvino-bf16`` runs in place of the other two
+    parameters' choice, where the processor has AMX for bfloat16."""
+    return f"{network}_bf16_file"
 
 
 PHOTO: Final = TensorSpec("PHOTO", "BYTES", (1,))

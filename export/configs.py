@@ -17,7 +17,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from contract import tensors
 from contract.priority import Priority
-from contract.tensors import DECODER, MAX_BATCH, TensorSpec, network_file
+from contract.tensors import DECODER, MAX_BATCH, TensorSpec, network_bf16_file, network_engine, network_file
 from export.layout import INT8_NAME, LABELS, gpu_config_path
 
 QUEUE_SIZE: Final = 256
@@ -41,6 +41,12 @@ OPT_BATCH: Final = PREFERRED_BATCHES[0]
 
 CPU_FILES: Final = MappingProxyType({tensors.CLASSIFIER: INT8_NAME, tensors.DETECTOR: "model.onnx"})
 """Networks -> the files of theirs that the cpu profile serves."""
+
+CPU_ENGINES: Final = MappingProxyType({tensors.CLASSIFIER: "openvino"})
+"""Networks -> their engines in the process of `animals`, where that is not onnxruntime (docs/engines.md)."""
+
+CPU_BF16_FILES: Final = MappingProxyType({tensors.CLASSIFIER: "model.onnx"})
+"""Networks -> the files that processors with AMX run in bfloat16 instead."""
 
 _CPU = pb.ModelInstanceGroup.KIND_CPU
 _GPU = pb.ModelInstanceGroup.KIND_GPU
@@ -128,6 +134,10 @@ def animals(decoder: str, files: Mapping[str, str] = MappingProxyType({})) -> pb
     config.parameters[DECODER].string_value = decoder
     for network, file in files.items():
         config.parameters[network_file(network)].string_value = file
+        if network in CPU_ENGINES:
+            config.parameters[network_engine(network)].string_value = CPU_ENGINES[network]
+        if network in CPU_BF16_FILES:
+            config.parameters[network_bf16_file(network)].string_value = CPU_BF16_FILES[network]
     config.instance_group.add(count=3 if files else 4, kind=_CPU)
     _batch(config)
     config.dynamic_batching.priority_levels = PRIORITY_LEVELS

@@ -23,10 +23,11 @@ from export.tensorrt import check_installed, plan_predictor
 from imaging.decode import Pixels
 from postprocess.species import SpeciesSums
 from training.evaluate import Figures, Predict, Probabilities, Progress
-from training.predict import onnx_predictor, torch_predictor
+from training.predict import computes_in_bf16, onnx_predictor, openvino_predictor, torch_predictor
 
 FLOAT32: Final = "float32"
 INT8: Final = "8-bit"
+BFLOAT16: Final = "bfloat16"
 TENSORRT: Final = "TensorRT"
 
 FITTED: Final = 160
@@ -54,7 +55,8 @@ class Forms:
 def write_forms(
     extension: Extension, samples: Sequence[Sample], fresh: Path, progress: Progress, *, tensorrt: bool
 ) -> Forms:
-    """Write the float32 and the 8-bit classifier below ``fresh`` and compare them, and a TensorRT engine if asked for.
+    """Write the float32 and the 8-bit classifier below ``fresh`` and compare them as the profiles run them: float32 in
+    onnxruntime, 8-bit and, on a processor that can, bfloat16 in OpenVINO, and a TensorRT engine if asked for.
 
     Raises ParityError if one of them differs too much from the network, over all photos or on a taxon, TensorRTError
     if an engine cannot be built here, and RepositoryError if there are too few photos.
@@ -78,7 +80,9 @@ def write_forms(
     pixels = [one for _, one in others]
     exact = torch_predictor(classifier)
     check_parity(exact, onnx_predictor(files[FLOAT32]), pixels[:: max(1, len(pixels) // IDENTICAL)])
-    predictors = {form: onnx_predictor(file) for form, file in files.items()}
+    predictors = {FLOAT32: onnx_predictor(files[FLOAT32]), INT8: openvino_predictor(files[INT8])}
+    if computes_in_bf16():  # else there is nobody here to ask
+        predictors[BFLOAT16] = openvino_predictor(files[FLOAT32], "bf16")
     if tensorrt:
         predictors[TENSORRT] = plan_predictor(files[FLOAT32], IMAGE)
     wanted = _ask("network", exact, pixels, progress)

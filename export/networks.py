@@ -20,7 +20,13 @@ from training.detector.predict import onnx_detector, torch_detector
 from training.evaluate import Answers, Figures, Progress, ask
 from training.fit import Evaluation, measure_all
 from training.network import load_taxonomy
-from training.predict import base_predictor, load_checkpoint, onnx_predictor, torch_predictor
+from training.predict import (
+    base_predictor,
+    load_checkpoint,
+    onnx_predictor,
+    openvino_predictor,
+    torch_predictor,
+)
 from training.regions import parts, served_pixels
 from training.split import Split, split_photos
 
@@ -45,8 +51,8 @@ def write_detector(checkpoint: Path, data: Path, file: Path) -> tuple[float, flo
 
 
 def write_int8(checkpoint: Path, data: Path, file: Path, evaluation: Evaluation, progress: Progress) -> Figures:
-    """Quantise a checkpoint with photos of its training part, and hold the graph against the network on the
-    held-back part, crops included: its figures. Raises ParityError if they differ too much."""
+    """Quantise a checkpoint with photos of its training part, and hold the graph, in the engine that serves it, against
+    the network on the held-back part, crops included: its figures. Raises ParityError if they differ too much."""
     taxonomy = load_taxonomy()
     classifier = load_checkpoint(checkpoint, taxonomy)
     split = split_photos(data, trainable(read_manifest(data)), evaluation.seed)
@@ -54,7 +60,7 @@ def write_int8(checkpoint: Path, data: Path, file: Path, evaluation: Evaluation,
     quantised = quantise(classifier.network, calibration_pixels(data, split))
     write_quantised(classifier, quantised, taxonomy, file)
     photos = tuple(parts(split.test))
-    networks = [torch_predictor(classifier), onnx_predictor(file), base_predictor(load_base(data / BASE_WEIGHTS))]
+    networks = [torch_predictor(classifier), openvino_predictor(file), base_predictor(load_base(data / BASE_WEIGHTS))]
     exact, rounded, base = ask(data, photos, networks, progress)
     found = Answers(photos, rounded, base)
     gate = check_agreement(Answers(photos, exact, base), found, taxonomy)

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 import torch
 
+from contract.engines import import_openvino
 from contract.taxonomy import Taxonomy
 from contract.tensors import CLASSIFIER, IMAGE
 from imaging.decode import Pixels
@@ -59,6 +60,30 @@ def onnx_predictor(file: Path) -> Predict:
 
     def predict(pixels: Pixels) -> Probabilities:
         return np.asarray(session.run(None, {IMAGE.name: pixels})[0], np.float32)
+
+    return predict
+
+
+def computes_in_bf16() -> bool:
+    """Whether OpenVINO has instructions for bfloat16 on this processor."""
+    capabilities: list[str] = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in capabilities
+
+
+def openvino_predictor(file: Path, precision: str = "f32") -> Predict:
+    """An exported classifier as the ``cpu`` profile serves it: by OpenVINO, picture by picture. ``precision``: f32, or
+    bf16, which means nothing to processors without it. Raises CheckpointError if there is no such file."""
+    openvino = import_openvino()
+    if not file.is_file():
+        raise CheckpointError(f"No classifier at {file}. Build a release with `python -m export build`.")
+    core = openvino.Core()
+    model = core.read_model(file)
+    model.reshape({IMAGE.name: [1, *IMAGE.shape]})
+    request = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision}).create_infer_request()
+
+    def predict(pixels: Pixels) -> Probabilities:
+        rows = [request.infer({IMAGE.name: picture[None]})[0][0].copy() for picture in pixels]
+        return np.asarray(rows, np.float32)
 
     return predict
 

@@ -11,17 +11,15 @@ from tritonclient.grpc import model_config_pb2
 
 from benchmarks.stack import ROOT
 from contract.release import Release
-from contract.tensors import ANIMALS, CLASSIFIER
+from contract.tensors import ANIMALS, CLASSIFIER, network_bf16_file, network_file
 from export.layout import MANIFEST_PATH, file_digests
 
 SHIPPED: Final = ROOT / "model_repository"
 FLOAT32_FILE: Final = "model.onnx"
-CLASSIFIER_FILE: Final = "classifier_file"
-"""Parameter of ``animals`` that names the file which it runs in its own process."""
 
 
 def float32_repository(folder: Path) -> Path:
-    """A copy of the shipped repository below ``folder`` that serves the float32 file.
+    """A copy of the shipped repository below ``folder`` that serves the float32 file and computes in float32.
 
     The file is named wherever the ``cpu`` profile reads its name, and the digests of the manifest are made anew. The
     thresholds stay.
@@ -30,7 +28,8 @@ def float32_repository(folder: Path) -> Path:
     shutil.copytree(SHIPPED, repository)
     animals, classifier = repository / ANIMALS / "config.pbtxt", repository / CLASSIFIER / "config.pbtxt"
     config = text_format.Parse(animals.read_text(), model_config_pb2.ModelConfig())
-    config.parameters[CLASSIFIER_FILE].string_value = FLOAT32_FILE
+    config.parameters[network_file(CLASSIFIER)].string_value = FLOAT32_FILE
+    config.parameters.pop(network_bf16_file(CLASSIFIER))
     animals.write_text(text_format.MessageToString(config))
     config = text_format.Parse(classifier.read_text(), model_config_pb2.ModelConfig())
     config.default_model_filename = FLOAT32_FILE

@@ -14,7 +14,7 @@ from contract import tensors
 from contract.manifest import TAXONOMY_NAME
 from contract.release import Release
 from contract.taxonomy import Taxonomy, TaxonomyError, parse_taxonomy
-from contract.tensors import TensorSpec, network_file
+from contract.tensors import TensorSpec, network_bf16_file, network_file
 from rollout.errors import ReleaseBroken
 
 DEFAULT_FILES: Final = {"python": "model.py", "onnxruntime": "model.onnx", "tensorrt": "model.plan"}
@@ -68,11 +68,10 @@ def _check_config(folder: Path, release: Release, model: str, config: Any, path:
     if file and not (version / file).is_file():
         raise ReleaseBroken(f"{path} names {file}, which is not in {version.relative_to(folder).as_posix()}.")
     for network, number in release.models.items():
-        named = (
-            config.parameters[network_file(network)].string_value if network_file(network) in config.parameters else ""
-        )
-        if named and not (folder / network / str(number) / named).is_file():
-            raise ReleaseBroken(f"{path} names {named}, which is not in {network}/{number}.")
+        for key in (network_file(network), network_bf16_file(network)):
+            named = config.parameters[key].string_value if key in config.parameters else ""
+            if named and not (folder / network / str(number) / named).is_file():
+                raise ReleaseBroken(f"{path} names {named}, which is not in {network}/{number}.")
     inputs, outputs = _contract(model, taxonomy)
     _check_tensors(path, "inputs", config.input, inputs)
     _check_tensors(path, "outputs", config.output, outputs)

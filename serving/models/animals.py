@@ -13,7 +13,7 @@ import triton_python_backend_utils as pb_utils  # only inside Triton's stub proc
 from contract.manifest import MANIFEST_NAME, TAXONOMY_NAME, identity_of, loading_mark, suffix_of
 from contract.options import Options, OptionsError, read_options
 from contract.taxonomy import parse_taxonomy
-from contract.tensors import DECODER, PHOTO, network_engine, network_file
+from contract.tensors import DECODER, PHOTO
 from serving.models.errors import ModelCallError
 from serving.models.gentle import gently
 
@@ -40,7 +40,7 @@ class TritonPythonModel:
     def _load(self, folder: Path, suffix: str, parameters: Mapping[str, Any]) -> None:
         from serving.models.decoding import Call, Decoder, InlineDecoder, PreprocessDecoder
         from serving.models.naming import Naming
-        from serving.models.networks import InlineNetworks
+        from serving.models.networks import InlineNetworks, choose, computes_in_bf16
         from serving.models.pipeline import Pipeline
         from serving.models.replies import Blanks
 
@@ -55,17 +55,16 @@ class TritonPythonModel:
         self._naming = Naming(taxonomy, thresholds)
         inline = parameters.get(DECODER, {}).get("string_value", "inline") == "inline"
         decoder: Decoder = InlineDecoder() if inline else PreprocessDecoder(self._call)
-        files = {
-            model: folder.parents[1] / f"{model}{suffix}" / str(version) / parameters[key]["string_value"]
-            for model, version in self._versions.items()
-            if (key := network_file(model)) in parameters
-        }
-        engines = {
-            model: parameters[key]["string_value"] for model in files if (key := network_engine(model)) in parameters
-        }
+        words = {key: value["string_value"] for key, value in parameters.items()}
+        bf16 = computes_in_bf16()
+        chosen = {model: found for model in self._versions if (found := choose(model, words, bf16=bf16)) is not None}
         call: Call = self._call
-        if files:
-            networks = InlineNetworks(files, self._call, engines)
+        if chosen:
+            files = {
+                model: folder.parents[1] / f"{model}{suffix}" / str(self._versions[model]) / file
+                for model, (file, _) in chosen.items()
+            }
+            networks = InlineNetworks(files, self._call, {model: engine for model, (_, engine) in chosen.items()})
             networks.warm_up()
             call = networks
         self._pipeline = Pipeline(call, decoder, len(taxonomy), thresholds["detect_from"], thresholds["overlap"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from types import MappingProxyType
@@ -12,6 +13,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 import onnxruntime
 
+from contract.engines import import_openvino
+from contract.tensors import network_bf16_file, network_engine, network_file
 from serving.errors import NetworkError
 from serving.models.decoding import Call
 from serving.models.errors import ModelCallError
@@ -20,6 +23,9 @@ _TYPES: Final = MappingProxyType({"tensor(uint8)": np.uint8, "tensor(float)": np
 """Element types of pictures, in onnxruntime's words."""
 
 DEFAULT_ENGINE: Final = "onnxruntime"
+BF16_ENGINE: Final = "openvino-bf16"
+MOST_LANES: Final = 4
+"""Parts of a batch that OpenVINO runs at once; each lane keeps the weights for itself."""
 
 
 class Network(Protocol):
@@ -67,6 +73,27 @@ class InlineNetworks:
             raise ModelCallError(f"{model}: {error}") from error
 
 
+def computes_in_bf16() -> bool:
+    """Whether this processor has AMX for bfloat16, with which a float32 file is faster than an 8-bit one; False where
+    the system does not say. (AVX-512 BF16 alone was not measured.)"""
+    try:
+        return " amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
+def choose(network: str, parameters: Mapping[str, str], *, bf16: bool) -> tuple[str, str] | None:
+    """File and engine of a network by the parameters of ``animals``; None if another model runs it.
+
+    ``bf16``: whether the processor computes in bfloat16 (:func:`computes_in_bf16`).
+    """
+    file = parameters.get(network_file(network))
+    wide = parameters.get(network_bf16_file(network))
+    if file is not None and wide is not None and bf16:
+        return wide, BF16_ENGINE
+    return None if file is None else (file, parameters.get(network_engine(network), DEFAULT_ENGINE))
+
+
 def load(path: Path, engine: str) -> Network:
     """An ONNX file in one of ``ENGINES``. Raises as :class:`InlineNetworks` does."""
     if engine not in ENGINES:
@@ -102,37 +129,35 @@ class OnnxRuntimeNetwork:
 class OpenVinoNetwork:
     """A model that OpenVINO compiled for one picture, as which it is faster than for any number (docs/engines.md).
 
-    The pictures of a batch are run one by one. There is a stream and a request for every core; a request serves one
-    thread at a time. Computation is FP32 (and 8-bit where the graph is): OpenVINO's own choice on processors with AMX
-    is bfloat16, whose answers would differ from those that the release was measured with.
+    The pictures of a batch are run one by one. Every lane is compiled for itself with one stream of one thread, which
+    OpenVINO runs on the thread that asks: with several streams it would run on threads of its own, made when the model
+    was loaded, at the priority of a load (``serving.models.gentle``).
+
+    ``precision`` f32 means the file's own, 8-bit where the graph is. OpenVINO's own choice on processors with AMX is
+    bf16, whose answers would differ from those that the release was measured with: that has to be asked for.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, precision: str = "f32") -> None:
         try:
-            import openvino
+            openvino = import_openvino()
         except ImportError:
             raise NetworkError(
                 f"The engine openvino of {path.name} is not installed: pip install openvino, or name onnxruntime."
             ) from None
-        cores = len(os.sched_getaffinity(0))
         core = openvino.Core()
         model = core.read_model(path)
         model.reshape({tensor.any_name: [1, *tensor.partial_shape[1:]] for tensor in model.inputs})
-        compiled = core.compile_model(
-            model,
-            "CPU",
-            {
-                "NUM_STREAMS": cores,
-                "INFERENCE_NUM_THREADS": cores,  # of all streams together, so one each
-                "ENABLE_CPU_PINNING": False,  # instances would all sit on the first core
-                "INFERENCE_PRECISION_HINT": "f32",
-            },
-        )
+        properties = {
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": 1,
+            "ENABLE_CPU_PINNING": False,  # instances would all sit on the first core
+            "INFERENCE_PRECISION_HINT": precision,
+        }
         self._tensor = openvino.Tensor
-        self._cores = cores
+        self._lanes = min(MOST_LANES, len(os.sched_getaffinity(0)))
         self._idle: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(cores):
-            self._idle.put(compiled.create_infer_request())
+        for _ in range(self._lanes):
+            self._idle.put(core.compile_model(model, "CPU", properties).create_infer_request())
 
     def run(self, wanted: Sequence[str], inputs: Mapping[str, Any]) -> list[Any]:
         """See :class:`Network`."""
@@ -150,14 +175,19 @@ class OpenVinoNetwork:
         return [found[0] if len(found) == 1 else np.concatenate(found) for found in answers]
 
     def warm_up(self) -> None:
-        """See :class:`Network`. Its tensors are zero to begin with; every request has memory of its own."""
-        for _ in range(self._cores):
+        """See :class:`Network`. Its tensors are zero to begin with; every lane has memory of its own."""
+        for _ in range(self._lanes):
             request = self._idle.get()
             request.infer()
             self._idle.put(request)
 
 
 ENGINES: Final[Mapping[str, Callable[[Path], Network]]] = MappingProxyType(
-    {"onnxruntime": OnnxRuntimeNetwork, "openvino": OpenVinoNetwork}
+    {
+        "onnxruntime": OnnxRuntimeNetwork,
+        "openvino": OpenVinoNetwork,
+        BF16_ENGINE: partial(OpenVinoNetwork, precision="bf16"),
+    }
 )
-"""Name in the configuration -> class that loads a file."""
+"""Name in the configuration -> what loads a file. ``openvino-bf16`` computes a float32 file in bfloat16 where the
+processor has instructions for it (AMX, AVX-512 BF16), and in float32 elsewhere."""

@@ -257,7 +257,8 @@ def test_the_float32_repository_names_the_file_and_its_own_digests(tmp_path: Pat
     from benchmarks.bound import model_file
 
     repository = ours.float32_repository(tmp_path)
-    assert model_file(repository, "classifier").name == ours.FLOAT32_FILE
+    file, engine = model_file(repository, "classifier")
+    assert (file.name, engine) == (ours.FLOAT32_FILE, "openvino")
     assert 'string_value: "model.int8.onnx"' not in (repository / "animals" / "config.pbtxt").read_text()
     release = Release.model_validate_json((repository / MANIFEST_PATH).read_text())
     assert release.files == file_digests(repository)

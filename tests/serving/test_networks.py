@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 
 from serving.errors import NetworkError
 from serving.models.errors import ModelCallError
-from serving.models.networks import InlineNetworks
+from serving.models.networks import InlineNetworks, choose
 
 ROOT = Path(__file__).parents[2]
 CLASSIFIER_FILE = ROOT / "model_repository" / "classifier" / "1" / "model.int8.onnx"
@@ -30,7 +32,6 @@ def refuse(model: str, inputs: Mapping[str, Any], wanted: tuple[str, ...]) -> di
 
 @pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
 def networks(request: pytest.FixtureRequest) -> InlineNetworks:
-    pytest.importorskip(request.param)
     return InlineNetworks({"classifier": CLASSIFIER_FILE}, refuse, {"classifier": request.param})
 
 
@@ -86,7 +87,6 @@ def test_a_failed_run_names_its_network_and_the_next_succeeds(networks: InlineNe
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_a_missing_file_is_named(tmp_path: Path, engine: str) -> None:
-    pytest.importorskip(engine)
     with pytest.raises(Exception, match=r"absent\.onnx"):
         InlineNetworks({"classifier": tmp_path / "absent.onnx"}, refuse, {"classifier": engine})
 
@@ -100,3 +100,60 @@ def test_an_engine_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(NetworkError, match="pip install openvino"):
         InlineNetworks({"classifier": CLASSIFIER_FILE}, refuse, {"classifier": "openvino"})
+
+
+def test_what_was_loaded_gently_is_not_slow_for_good() -> None:
+    """Threads that an engine makes while it loads keep the loader's priority: photos must not wait for them."""
+
+    def low() -> InlineNetworks:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        return InlineNetworks({"classifier": CLASSIFIER_FILE}, refuse, {"classifier": "openvino"})
+
+    with ThreadPoolExecutor(1) as thread:
+        networks = thread.submit(low).result()
+        before = cpu_by_niceness()
+        for _ in range(40):
+            ask(networks, PICTURES)
+        after = cpu_by_niceness()
+    assert after[0] - before[0] > 0.05, "the networks ran"
+    assert after.get(19, 0) - before.get(19, 0) < 0.02
+
+
+def cpu_by_niceness() -> dict[int, float]:
+    """CPU seconds of this process's threads, by their niceness."""
+    spent: dict[int, float] = {}
+    for task in Path("/proc/self/task").iterdir():
+        fields = (task / "stat").read_text().rpartition(")")[2].split()
+        spent[int(fields[16])] = spent.get(int(fields[16]), 0.0) + sum(map(int, fields[11:13])) / os.sysconf(
+            "SC_CLK_TCK"
+        )
+    return spent
+
+
+WORDS = {"classifier_file": "small.onnx", "classifier_engine": "openvino", "classifier_bf16_file": "wide.onnx"}
+
+
+@pytest.mark.parametrize(
+    ("words", "bf16", "expected"),
+    [
+        (WORDS, False, ("small.onnx", "openvino")),
+        (WORDS, True, ("wide.onnx", "openvino-bf16")),
+        ({"classifier_file": "small.onnx"}, True, ("small.onnx", "onnxruntime")),
+        ({"detector_file": "other.onnx", "classifier_bf16_file": "wide.onnx"}, True, None),
+    ],
+)
+def test_the_processor_chooses_among_the_files_that_the_release_names(
+    words: dict[str, str], bf16: bool, expected: tuple[str, str] | None
+) -> None:
+    assert choose("classifier", words, bf16=bf16) == expected
+
+
+def test_bfloat16_and_float32_name_the_same() -> None:
+    """Also on a processor without bfloat16, which computes float32 then."""
+    file = CLASSIFIER_FILE.with_name("model.onnx")
+    exact, narrow = (
+        ask(InlineNetworks({"classifier": file}, refuse, {"classifier": engine}), PICTURES)
+        for engine in ("openvino", "openvino-bf16")
+    )
+    assert np.abs(exact - narrow).max() < EIGHT_BIT_ROUNDING
+    assert np.allclose(narrow.sum(axis=1), 1, atol=0.02)

@@ -17,7 +17,6 @@ from tests.serving.test_onnxruntime_backend import infer, scores_model, start
 from tests.support.stack import ROOT
 
 pytest.importorskip("onnx")
-pytest.importorskip("openvino")
 
 CLASSIFIER = ROOT / "model_repository" / "classifier"
 ROW = np.arange(4, dtype=np.float32)[None]

@@ -22,8 +22,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import openvino
 import triton_python_backend_utils as pb_utils  # only inside Triton's stub process
+
+from contract.engines import import_openvino
+
+openvino = import_openvino()
 
 DEVICE: Final = "CPU"
 

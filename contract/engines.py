@@ -1,0 +1,22 @@
+"""OpenVINO without its telemetry, for whoever runs a network or checks one."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Final
+
+_TELEMETRY: Final = "openvino_telemetry"
+
+
+def import_openvino() -> ModuleType:
+    """The module ``openvino``. Raises ImportError if it is not installed.
+
+    Importing it reports the import to Google Analytics (``openvino/tools/ovc/__init__.py`` of 2026.4) through a package
+    that it can do without: it takes a stub of its own where that is not there. So to it, it is not there. Nobody who
+    has photos looked at here agreed to such reports, and a cluster without a way out would log failures.
+    """
+    if _TELEMETRY not in sys.modules:
+        sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # the documented way to make an import fail
+    return importlib.import_module("openvino")
