@@ -15,7 +15,12 @@ STRETCH_S: Final = 10.0
 class Background:
     """Sends photos from ``__enter__`` to ``__exit__``. Raises GeneratorError there if the generator died."""
 
-    def __init__(self, address: str, photos: Sequence[bytes], per_s: float, tasks: str = "species") -> None:
+    def __init__(
+        self, address: str, photos: Sequence[bytes], per_s: float, tasks: str = "species", *, alike: bool = False
+    ) -> None:
+        """``alike``: every stretch has the same arrivals, so that the p99 of one, which is that of its bursts, can be
+        held against that of another."""
+        self._alike = alike
         self._generator = Generator(Target(address, tuple(photos), tasks))
         self._per_s = per_s
         self._samples: list[Sample] = []
@@ -46,7 +51,7 @@ class Background:
         try:
             while not self._ended.is_set():
                 samples = self._generator.open(self._per_s, STRETCH_S, seed)
-                seed += 1
+                seed += not self._alike
                 with self._lock:
                     self._samples.extend(samples)
         except Exception as error:  # noqa: BLE001  # told to the caller

@@ -300,7 +300,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with running_stack(options.out) as stack:
             story = Story(stack, options, console)
-            with Background(stack.gateway_grpc, photo_sets.load(None).photos, options.rate) as load:
+            with Background(stack.gateway_grpc, photo_sets.load(None).photos, options.rate, alike=True) as load:
                 story.tell(load)
     except (StoryError, StackError) as error:
         print(f"story: {error}", file=sys.stderr)
