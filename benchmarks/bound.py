@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
 
 from contract.options import Task
 from contract.preprocessing import IMAGE_SIZE, SCENE_SIZE, VIEW_SIZE
@@ -35,7 +33,8 @@ from imaging.crops import crop_window
 from imaging.decode import Pixels, decode_photo, decode_picture, stretched
 from imaging.letterbox import letterbox, to_photo
 from postprocess.nms import keep
-from serving.models.networks import choose, computes_in_bf16, load
+from serving.models.networks import choose, has_amx, load
+from serving.repository import read_config
 
 START_LIMIT_S = 60.0
 _PROBABILITIES = probabilities(0).name
@@ -66,9 +65,9 @@ class Bound:
 
 def model_file(repository: Path, model: str) -> tuple[Path, str]:
     """The file of a network that the ``cpu`` profile serves here, and its engine."""
-    config = text_format.Parse((repository / ANIMALS / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    config = read_config(repository / ANIMALS, "")
     parameters = {key: value.string_value for key, value in config.parameters.items()}
-    chosen = choose(model, parameters, bf16=computes_in_bf16())
+    chosen = choose(model, parameters, bf16=has_amx())
     if chosen is None:
         raise BoundError(f"The cpu profile of {repository} does not run {model} inside {ANIMALS}: no bound.")
     return repository / model / "1" / chosen[0], chosen[1]
@@ -147,9 +146,8 @@ class Bare:
             return
         assert self._detector is not None
         picture = decode_picture(photo, long=VIEW_SIZE if self._task is Task.FULL else SCENE_SIZE)
-        detections = self._detector.run([DETECTIONS.name], {SCENE.name: letterbox(picture.pixels, SCENE_SIZE)[None]})[
-            0
-        ][0]
+        scene = letterbox(picture.pixels, SCENE_SIZE)[None]
+        detections = self._detector.run([DETECTIONS.name], {SCENE.name: scene})[0][0]
         rows = keep(detections, self._thresholds.detect_from, self._thresholds.overlap)
         boxes = to_photo(detections[rows, :4], picture.width, picture.height)
         if self._task is Task.FULL:

@@ -94,15 +94,6 @@ def loaded(candidate: Candidate, layout: Layout) -> list[Run]:
     return _openvino(candidate, layout)
 
 
-def computes_in_bfloat16() -> bool:
-    """Whether OpenVINO is installed and this processor has instructions for bfloat16 (AMX or AVX-512)."""
-    try:
-        openvino = import_openvino()
-    except ImportError:
-        return False
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def _onnxruntime(file: Path, threads: int) -> Run:
     import onnxruntime
 

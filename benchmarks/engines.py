@@ -29,13 +29,13 @@ from benchmarks.engine_runs import (
     EngineError,
     Figures,
     Layout,
-    computes_in_bfloat16,
     layouts,
     measure,
 )
 from benchmarks.figures import machine_facts, median
 from benchmarks.photos import NoPhotos
 from benchmarks.stack import ROOT, workshop
+from contract.engines import computes_in_bf16
 from contract.preprocessing import SCENE_SIZE
 from contract.release import Release
 from contract.tensors import CLASSIFIER, DETECTOR
@@ -89,7 +89,7 @@ def candidates(repository: Path, network: str, engines: Sequence[str] = ENGINES)
         for precision, name in FILES.items()
         if (folder / name).is_file()
     ]
-    if OPENVINO in engines and computes_in_bfloat16():
+    if OPENVINO in engines and computes_in_bf16():
         found.append(Candidate(network, OPENVINO, BFLOAT16, folder / FILES[FLOAT32]))
     return found
 

@@ -11,17 +11,14 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
 import httptools
-import httpx
 from rich.console import Console
 from rich.table import Table
 
@@ -33,16 +30,15 @@ from benchmarks.peers.wire import Wire, bestiary_grpc, bestiary_http
 from benchmarks.stack import ROOT, workshop
 from contract.priority import Priority
 from contract.tensors import ANIMALS_OUTPUTS, BOX_OUTPUTS
-from tests.support.stack import free_ports
+from tests.support.gateway_process import running_gateway
 from tests.support.triton import FakeModel, FakeTriton
 
 EDGES: Final = ("http", "grpc")
 WARM_UP_S: Final = 2.0
-START_LIMIT_S: Final = 30.0
 
 
 class CostError(RuntimeError):
-    """The gateway did not start."""
+    """The gateway did not answer a photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +101,8 @@ async def _be_triton() -> None:
 
 
 @contextlib.contextmanager
-def _gateway(folder: Path) -> Iterator[tuple[int, int, int]]:
-    """Process id, HTTP port and gRPC port of a gateway in front of an instant Triton. Raises CostError."""
+def _triton_process() -> Iterator[tuple[str, str]]:
+    """:func:`_instant_triton` in a process of its own."""
     model = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.gateway_cost", "--triton"],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -114,33 +110,24 @@ def _gateway(folder: Path) -> Iterator[tuple[int, int, int]]:
     assert model.stdin is not None and model.stdout is not None  # asked for above
     try:
         grpc_address, http_address = model.stdout.readline().split()
-        base = free_ports(2)
-        settings = {
-            "HTTP_PORT": str(base), "GRPC_PORT": str(base + 1), "DATA_DIR": str(folder),
-            "TRITON_ADDRESS": grpc_address, "TRITON_HTTP_ADDRESS": http_address,
-            "RELEASE_DIR": str(ROOT / "model_repository" / "animals" / "1"),
-        }  # fmt: skip
-        environment = os.environ | {f"BESTIARY_{name}": value for name, value in settings.items()}
-        gateway = subprocess.Popen([sys.executable, "-m", "gateway"], cwd=ROOT, env=environment)
-        try:
-            _wait_ready(gateway, base)
-            yield gateway.pid, base, base + 1
-        finally:
-            gateway.terminate()
-            gateway.wait(60)
+        yield grpc_address, http_address
     finally:
         model.stdin.close()
         model.wait(10)
 
 
-def _wait_ready(gateway: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + START_LIMIT_S
-    while gateway.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2).is_success:
-                return
-        time.sleep(0.1)
-    raise CostError("The gateway did not become ready: its words are above.")
+async def _runs(edge: str, photos: Sequence[bytes], folder: Path, options: argparse.Namespace) -> list[Figures]:
+    """All rounds at one edge. Raises as :func:`measure`."""
+    release = ROOT / "model_repository" / "animals" / "1"
+    with _triton_process() as (grpc_address, http_address):
+        settings = {"triton_http_address": http_address, "release_dir": release}
+        async with running_gateway(folder, grpc_address, **settings) as gateway:
+            wire: Wire = bestiary_http(Priority.BATCH) if edge == "http" else bestiary_grpc(Priority.BATCH)
+            target = Target(gateway.http_port + (edge == "grpc"), wire, tuple(photos))
+            with Generator(target) as generator:
+                generator.closed(options.callers, WARM_UP_S)
+                pid = gateway.process.pid
+                return [measure(generator, pid, options.callers, options.seconds) for _ in range(options.rounds)]
 
 
 def _loop_seconds(pid: int) -> float:
@@ -179,12 +166,8 @@ def main(arguments: list[str] | None = None) -> int:
     written: dict[str, Any] = {"machine": facts, "callers": options.callers, "runs": {}}
     try:
         for edge in options.edges:
-            with workshop("gateway") as folder, _gateway(folder) as (pid, http_port, grpc_port):
-                wire: Wire = bestiary_http(Priority.BATCH) if edge == "http" else bestiary_grpc(Priority.BATCH)
-                target = Target(http_port if edge == "http" else grpc_port, wire, tuple(photos.photos))
-                with Generator(target) as generator:
-                    generator.closed(options.callers, WARM_UP_S)
-                    runs = [measure(generator, pid, options.callers, options.seconds) for _ in range(options.rounds)]
+            with workshop("gateway") as folder:
+                runs = asyncio.run(_runs(edge, photos.photos, folder, options))
             middle = sorted(runs, key=lambda one: one.cpu_ms)[len(runs) // 2]
             written["runs"][edge] = [(one.photos_per_s, one.p50_ms, one.cpu_ms) for one in runs]
             table.add_row(

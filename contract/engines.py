@@ -20,3 +20,12 @@ def import_openvino() -> ModuleType:
     if _TELEMETRY not in sys.modules:
         sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # the documented way to make an import fail
     return importlib.import_module("openvino")
+
+
+def computes_in_bf16() -> bool:
+    """Whether OpenVINO is installed and has instructions for bfloat16 (AMX or AVX-512) on this processor."""
+    try:
+        openvino = import_openvino()
+    except ImportError:
+        return False
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

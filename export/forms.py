@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from contract.engines import computes_in_bf16
 from contract.tensors import IMAGE, MAX_BATCH
 from export.errors import ParityError, RepositoryError
 from export.extension import Extension
@@ -23,7 +24,7 @@ from export.tensorrt import check_installed, plan_predictor
 from imaging.decode import Pixels
 from postprocess.species import SpeciesSums
 from training.evaluate import Figures, Predict, Probabilities, Progress
-from training.predict import computes_in_bf16, onnx_predictor, openvino_predictor, torch_predictor
+from training.predict import onnx_predictor, openvino_predictor, torch_predictor
 
 FLOAT32: Final = "float32"
 INT8: Final = "8-bit"

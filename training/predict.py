@@ -64,12 +64,6 @@ def onnx_predictor(file: Path) -> Predict:
     return predict
 
 
-def computes_in_bf16() -> bool:
-    """Whether OpenVINO has instructions for bfloat16 on this processor."""
-    capabilities: list[str] = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return "BF16" in capabilities
-
-
 def openvino_predictor(file: Path, precision: str = "f32") -> Predict:
     """An exported classifier as the ``cpu`` profile serves it: by OpenVINO, picture by picture. ``precision``: f32, or
     bf16, which means nothing to processors without it. Raises CheckpointError if there is no such file."""

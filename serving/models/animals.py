@@ -40,7 +40,7 @@ class TritonPythonModel:
     def _load(self, folder: Path, suffix: str, parameters: Mapping[str, Any]) -> None:
         from serving.models.decoding import Call, Decoder, InlineDecoder, PreprocessDecoder
         from serving.models.naming import Naming
-        from serving.models.networks import InlineNetworks, choose, computes_in_bf16
+        from serving.models.networks import InlineNetworks, choose, has_amx
         from serving.models.pipeline import Pipeline
         from serving.models.replies import Blanks
 
@@ -56,7 +56,7 @@ class TritonPythonModel:
         inline = parameters.get(DECODER, {}).get("string_value", "inline") == "inline"
         decoder: Decoder = InlineDecoder() if inline else PreprocessDecoder(self._call)
         words = {key: value["string_value"] for key, value in parameters.items()}
-        bf16 = computes_in_bf16()
+        bf16 = has_amx()
         chosen = {model: found for model in self._versions if (found := choose(model, words, bf16=bf16)) is not None}
         call: Call = self._call
         if chosen:

@@ -73,7 +73,7 @@ class InlineNetworks:
             raise ModelCallError(f"{model}: {error}") from error
 
 
-def computes_in_bf16() -> bool:
+def has_amx() -> bool:
     """Whether this processor has AMX for bfloat16, with which a float32 file is faster than an 8-bit one; False where
     the system does not say. (AVX-512 BF16 alone was not measured.)"""
     try:
@@ -85,7 +85,7 @@ def computes_in_bf16() -> bool:
 def choose(network: str, parameters: Mapping[str, str], *, bf16: bool) -> tuple[str, str] | None:
     """File and engine of a network by the parameters of ``animals``; None if another model runs it.
 
-    ``bf16``: whether the processor computes in bfloat16 (:func:`computes_in_bf16`).
+    ``bf16``: whether the processor has AMX for it (:func:`has_amx`).
     """
     file = parameters.get(network_file(network))
     wide = parameters.get(network_bf16_file(network))
