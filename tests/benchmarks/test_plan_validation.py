@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.load import Generator, Target
 from benchmarks.plan_curves import explained, fsync_ms, photos_of, physical_cores
-from benchmarks.plan_validation import DEFAULT, SHARES, Row, arrivals, highest, table
+from benchmarks.plan_validation import DEFAULT, SHARES, Row, arrivals, highest, mostly, table
 from contract.options import Task
 from imaging.decode import decode_photo
 from planning.curves import Cell, Curves, Profile
@@ -30,10 +30,25 @@ def test_the_highest_rate_is_bracketed():
     assert highest(lambda rate: rate <= 70, 10, 170, 8) == pytest.approx(70, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("runs", "met", "made"), [([True, True], True, 2), ([False, True, False], False, 3), ([True, False, True], True, 3)]
+)
+def test_one_bad_minute_does_not_decide_about_a_rate(runs: list[bool], met: bool, made: int):
+    left = iter(runs)
+    assert mostly(lambda: next(left)) is met
+    assert len(list(left)) == len(runs) - made
+
+
 def test_a_difference_is_the_predictions_share_of_the_measurement():
     assert Row("one", "p50 at 30%", 11.0, 10.0).error == pytest.approx(0.1)
     assert Row("one", "max rate", 50.0, 0.0).error == float("inf")
     assert table([Row("one", "max rate", 50.0, 60.0)]).row_count == 1
+
+
+def test_a_machine_that_does_not_repeat_itself_is_told():
+    assert Row("one", "p50 at 30%", 11.0, 10.0, (9.5, 10.0, 10.8)).repeats
+    assert not Row("one", "p50 at 30%", 11.0, 10.0, (9.0, 10.0, 11.0)).repeats
+    assert not Row("one", "max rate", 50.0, 60.0).repeats  # measured once
 
 
 def test_at_least_six_configurations_are_compared_at_three_rates():
