@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.figures import median
-from contract.engines import import_openvino
+from contract.engines import import_openvino, read_for_one
 from imaging.decode import Pixels
 
 Run = Callable[[Pixels], Any]
@@ -107,10 +107,8 @@ def _onnxruntime(file: Path, threads: int) -> Run:
 
 
 def _openvino(candidate: Candidate, layout: Layout) -> list[Run]:
-    openvino = import_openvino()
-    core = openvino.Core()
-    model = core.read_model(candidate.file)
-    model.reshape({tensor.any_name: [1, *tensor.partial_shape[1:]] for tensor in model.inputs})
+    core, model = read_for_one(candidate.file)
+    tensor = import_openvino().Tensor
     # Always said: with AMX the choice of its own would be bfloat16.
     hint = "bf16" if candidate.precision == BFLOAT16 else "f32"
     properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint}
@@ -125,7 +123,7 @@ def _openvino(candidate: Candidate, layout: Layout) -> list[Run]:
         def run(pictures: Pixels) -> Any:
             rows = []
             for at in range(len(pictures)):
-                request.infer({0: openvino.Tensor(pictures[at : at + 1], shared_memory=True)})
+                request.infer({0: tensor(pictures[at : at + 1], shared_memory=True)})
                 rows.append(request.get_output_tensor(0).data.copy())
             return np.concatenate(rows)
 

@@ -52,7 +52,7 @@ from gateway.storage.dead_letters import DeadLetterFile
 from gateway.storage.drain import Drain
 from gateway.storage.factory import open_result_store
 from gateway.storage.finder import RecordFinder
-from gateway.storage.journal import FileJournal
+from gateway.storage.journal import GATHER_S, FileJournal
 from gateway.storage.siblings import SiblingJournals, journal_directory
 from gateway.tls import grpc_credentials, http_context, keep_current
 from gateway.tracing.setup import open_traces
@@ -114,7 +114,9 @@ class Gateway:
         models = self._traces.models(self._triton)
         self._models = Models(settings, models, self._clock, self._metrics, lambda: self._admission.waiting > 0)
         journal_dir = journal_directory(settings.data_dir, settings.worker)
-        self._journal = await FileJournal.open(journal_dir, self._clock, max_bytes=settings.journal_max_bytes)
+        self._journal = await FileJournal.open(
+            journal_dir, self._clock, max_bytes=settings.journal_max_bytes, gather_s=GATHER_S
+        )
         units_per_s = None if settings.store_ru_per_s is None else settings.store_ru_per_s / settings.workers
         self._budget = RequestUnitBudget(units_per_s, self._clock)
         self._store = await open_result_store(settings, on_charge=lambda _, units: self._budget.charge(units))

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from contract.engines import import_openvino
+from contract.engines import read_for_one
 from contract.taxonomy import Taxonomy
 from contract.tensors import CLASSIFIER, IMAGE
 from imaging.decode import Pixels
@@ -67,12 +67,9 @@ def onnx_predictor(file: Path) -> Predict:
 def openvino_predictor(file: Path, precision: str = "f32") -> Predict:
     """An exported classifier as the ``cpu`` profile serves it: by OpenVINO, picture by picture. ``precision``: f32, or
     bf16, which means nothing to processors without it. Raises CheckpointError if there is no such file."""
-    openvino = import_openvino()
     if not file.is_file():
         raise CheckpointError(f"No classifier at {file}. Build a release with `python -m export build`.")
-    core = openvino.Core()
-    model = core.read_model(file)
-    model.reshape({IMAGE.name: [1, *IMAGE.shape]})
+    core, model = read_for_one(file)
     request = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision}).create_infer_request()
 
     def predict(pixels: Pixels) -> Probabilities:

@@ -92,6 +92,11 @@ class Backlog:
         self._skip()
         return not self._waiting
 
+    @property
+    def waiting(self) -> int:
+        """Entries that are left to be handed out, about: replaced ones may be among them."""
+        return len(self._waiting)
+
     def take(self, count: int) -> list[Entry]:
         """Hand out the next entries, at most ``count``. Empty if there is none, or if an older version of the next
         one is out."""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import errno
 import fcntl
 import os
 import stat
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar
 
 from gateway.blob_names import split_name
 from gateway.errors import RecordNotFound, StorageUnavailable
 from gateway.storage.files import fsync_directory, make_directory, write_all
+from gateway.storage.threads import Threads
 
 THREADS: Final = 4
 """Puts mostly wait for fsync; a few at a time let the file system join them."""
@@ -33,7 +34,7 @@ _Call = Callable[[Callable[[], None]], Coroutine[None, None, None]]
 class StagedFile:
     """A written file waiting for its name (the StagedBlob port); ``fd`` None where the blob is there already."""
 
-    def __init__(self, call: _Call, path: Path, fd: int | None, temporary: Path | None) -> None:
+    def __init__(self, call: _Call, path: str, fd: int | None, temporary: str | None) -> None:
         self._call, self._path, self._fd, self._temporary = call, path, fd, temporary
 
     async def commit(self) -> None:
@@ -49,33 +50,44 @@ class StagedFile:
     def _commit(self) -> None:
         if self._fd is not None and self._temporary is not None:
             try:
-                self._temporary.replace(self._path)
+                os.replace(self._temporary, self._path)
             except OSError:
-                self._temporary.unlink(missing_ok=True)
+                _remove(self._temporary)
                 raise
             finally:
                 os.close(self._fd)
         # Also where the blob was there: its bytes were durable before it got its name, but whoever is putting
         # it now may not have made the name durable yet.
-        fsync_directory(self._path.parent)
+        fsync_directory(os.path.dirname(self._path))
 
 
-def _drop(fd: int, temporary: Path) -> None:
+def _drop(fd: int, temporary: str) -> None:
     try:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
     finally:
         os.close(fd)
 
 
+def _remove(temporary: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+
+
 class DirectoryBlobStore:
-    """The BlobStore port on a directory, which several processes may share."""
+    """The BlobStore port on a directory, which several processes may share.
+
+    What a put does has names as text: every photo comes this way, and a ``Path`` costs as much as the call to the
+    kernel that it is made for.
+    """
 
     def __init__(self, root: Path) -> None:
         """Make the directory if it is missing and remove what killed puts left. Blocks; raises StorageUnavailable."""
         self._root = root
         self._unfinished = root / _UNFINISHED
-        self._durable_directories: set[Path] = set()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
+        mine = f"{self._unfinished}/{uuid.uuid4().hex}"
+        self._temporaries = (f"{mine}-{number}.tmp" for number in count())
+        self._durable_directories: set[str] = set()
+        self._threads = Threads(THREADS, "blobs")
         self._closed = False
         try:
             make_directory(self._unfinished)
@@ -90,7 +102,8 @@ class DirectoryBlobStore:
         Raises InvalidRequest if the name is none (gateway.blob_names), StorageUnavailable.
         """
         path = self._path(name)
-        fd, temporary = await self._call(lambda: self._stage(path, data))
+        temporary = next(self._temporaries)
+        fd = await self._call(lambda: self._stage(path, temporary, data))
         return StagedFile(self._call, path, fd, temporary)
 
     async def put(self, name: str, data: bytes) -> None:
@@ -111,26 +124,26 @@ class DirectoryBlobStore:
     async def close(self) -> None:
         """Finish what was begun; further calls raise StorageUnavailable."""
         self._closed = True
-        await asyncio.to_thread(self._threads.shutdown)
+        self._threads.close()
+        await self._threads.ended()
 
-    def _path(self, name: str) -> Path:
+    def _path(self, name: str) -> str:
         container, path = split_name(name)
-        return self._root / container / path
+        return f"{self._root}/{container}/{path}"
 
     async def _call(self, work: Callable[[], _T]) -> _T:
         if self._closed:
             raise StorageUnavailable("The photo store is closed.")
         try:
-            # Shielded: work that was begun ends, whoever stops waiting for it.
-            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, work))
+            return await self._threads.call(work)  # which ends, whoever stops waiting for it
         except OSError as error:
             raise StorageUnavailable("The photo store cannot be used right now. Retry later.") from error
 
-    def _stage(self, path: Path, data: bytes) -> tuple[int, Path] | tuple[None, None]:
-        self._make_directory(path.parent)
-        if path.is_file() and path.stat().st_size == len(data):
-            return None, None
-        temporary = self._unfinished / f"{uuid.uuid4().hex}.tmp"
+    def _stage(self, path: str, temporary: str, data: bytes) -> int | None:
+        """The descriptor of ``temporary``, written; None if there is a blob of this size at ``path``."""
+        self._make_directory(os.path.dirname(path))
+        if _is_file_of(path, len(data)):
+            return None
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)  # says to another process that opens the store: this is no leftover
@@ -139,19 +152,27 @@ class DirectoryBlobStore:
         except OSError:
             _drop(fd, temporary)
             raise
-        return fd, temporary
+        return fd
 
-    def _make_directory(self, directory: Path) -> None:
+    def _make_directory(self, directory: str) -> None:
         """Once per process and directory, fsync the names on the way to it too: that it exists does not say that
         the put which made it got as far as that."""
         if directory in self._durable_directories:
             return
-        directory.mkdir(parents=True, exist_ok=True)
-        step = directory
+        step = Path(directory)
+        step.mkdir(parents=True, exist_ok=True)
         while step != self._root:
             step = step.parent
             fsync_directory(step)
         self._durable_directories.add(directory)
+
+
+def _is_file_of(path: str, size: int) -> bool:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == size
 
 
 def _open(root: Path, parts: Sequence[str]) -> tuple[int, int]:

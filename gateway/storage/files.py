@@ -18,7 +18,7 @@ def write_all(fd: int, data: bytes, offset: int | None = None) -> None:
         offset = None if offset is None else offset + written
 
 
-def fsync_directory(directory: Path) -> None:
+def fsync_directory(directory: Path | str) -> None:
     """Make the names in a directory durable: a new file's own fsync does not cover its name (fsync(2))."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:

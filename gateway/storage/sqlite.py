@@ -6,10 +6,8 @@ One thread writes and one reads, each with a connection of its own; in WAL mode 
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
@@ -26,6 +24,7 @@ from gateway.storage.files import make_directory
 from gateway.storage.moments import DAY_US, day_name, microseconds
 from gateway.storage.page_token import PageToken
 from gateway.storage.sqlite_schema import leave_transaction, migrate
+from gateway.storage.threads import Threads
 
 BUSY_TIMEOUT_S: Final = 5.0
 """How long one statement waits for another process' lock before it is StorageUnavailable."""
@@ -45,7 +44,7 @@ class _Connection:
 
     def __init__(self, path: Path, name: str) -> None:
         self._path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{name}")
+        self._thread = Threads(1, f"sqlite-{name}")
         self._database: sqlite3.Connection | None = None
         self._closed = False
 
@@ -54,7 +53,7 @@ class _Connection:
         if self._closed:
             raise StorageUnavailable("The result store is closed.")
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
+            return await self._thread.call(lambda: self._work(work))
         except (sqlite3.DataError, sqlite3.IntegrityError) as error:
             raise InvalidRequest("The result store does not take this record.") from error
         except (sqlite3.Error, OSError) as error:
@@ -65,8 +64,8 @@ class _Connection:
         if self._closed:
             return
         self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown(wait=False)
+        await self._thread.call(self._close)
+        self._thread.close()
 
     def _work(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         if self._database is None:

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import onnxruntime
 
-from contract.engines import import_openvino
+from contract.engines import import_openvino, read_for_one
 from contract.tensors import network_bf16_file, network_engine, network_file
 from serving.errors import NetworkError
 from serving.models.decoding import Call
@@ -139,21 +139,18 @@ class OpenVinoNetwork:
 
     def __init__(self, path: Path, precision: str = "f32") -> None:
         try:
-            openvino = import_openvino()
+            core, model = read_for_one(path)
         except ImportError:
             raise NetworkError(
                 f"The engine openvino of {path.name} is not installed: pip install openvino, or name onnxruntime."
             ) from None
-        core = openvino.Core()
-        model = core.read_model(path)
-        model.reshape({tensor.any_name: [1, *tensor.partial_shape[1:]] for tensor in model.inputs})
         properties = {
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": 1,
             "ENABLE_CPU_PINNING": False,  # instances would all sit on the first core
             "INFERENCE_PRECISION_HINT": precision,
         }
-        self._tensor = openvino.Tensor
+        self._tensor = import_openvino().Tensor
         self._lanes = min(MOST_LANES, len(os.sched_getaffinity(0)))
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self._lanes):

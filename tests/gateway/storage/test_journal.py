@@ -120,6 +120,57 @@ async def test_batches_keep_the_order_and_come_again_until_committed(
     await journal.close()
 
 
+@pytest.fixture
+async def gathering(tmp_path: Path, clock: Clock) -> AsyncIterator[FileJournal]:
+    """A journal that would let records gather for longer than any test takes."""
+    opened = await FileJournal.open(tmp_path / "gathering", clock, batch_records=3, gather_s=600)
+    yield opened
+    await opened.close()
+
+
+async def test_records_gather_until_there_is_a_batch(gathering: FileJournal, make_record: MakeRecord) -> None:
+    records = [make_record() for _ in range(3)]
+    waiting = asyncio.ensure_future(next_batch(gathering))
+    for record in records:
+        assert not waiting.done()
+        await gathering.append(record)
+        await asyncio.sleep(0.01)
+    assert await asyncio.wait_for(waiting, 10) == records
+
+
+async def test_nothing_gathers_while_somebody_waits_for_the_store(
+    gathering: FileJournal, make_record: MakeRecord
+) -> None:
+    record = make_record()
+    await gathering.append(record)
+    waiting = asyncio.ensure_future(next_batch(gathering))
+    stored = asyncio.ensure_future(gathering.stored(record.id))
+    assert await asyncio.wait_for(waiting, 10) == [record]
+    await gathering.commit([record])
+    await asyncio.wait_for(stored, 10)
+    # The next one has nobody who waits for it.
+    await gathering.append(make_record())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(next_batch(gathering), 0.05)
+
+
+async def test_nothing_gathers_in_a_journal_that_is_sealed(gathering: FileJournal, make_record: MakeRecord) -> None:
+    record = make_record()
+    await gathering.append(record)
+    waiting = asyncio.ensure_future(next_batch(gathering))
+    await asyncio.sleep(0.01)
+    gathering.seal()
+    assert await asyncio.wait_for(waiting, 10) == [record]
+
+
+async def test_records_gather_for_so_long_and_no_longer(tmp_path: Path, clock: Clock, make_record: MakeRecord) -> None:
+    journal = await FileJournal.open(tmp_path, clock, gather_s=0.01)
+    record = make_record()
+    await journal.append(record)
+    assert await asyncio.wait_for(next_batch(journal), 10) == [record]
+    await journal.close()
+
+
 async def test_batches_wait_for_records_and_end_when_sealed_and_empty(
     journal: FileJournal, make_record: MakeRecord
 ) -> None:
