@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuning.search import GIVE_UP_BELOW, OPEN_SHARES, Found, GivenUp, search
+from tuning.search import GIVE_UP_BELOW, OPEN_SHARES, RUN_OFF, Found, GivenUp, search
 from tuning.settings import Settings, defaults
 
 
@@ -52,11 +52,27 @@ def test_the_shipped_settings_are_tried_first_and_stay_unless_something_is_bette
     assert found.gain == 0
 
 
-def test_nothing_is_measured_twice():
-    machine = Machine(lambda s: 100.0 + s.instances)
+def test_nothing_is_measured_twice_where_nothing_is_better():
+    machine = Machine(lambda s: 100.0)
     machine.search()
     assert len(machine.measured) == len(set(machine.measured))
     assert len(machine.measured) > 5
+
+
+def test_what_was_best_is_held_beside_the_shipped_settings_again():
+    machine = Machine(lambda s: 100.0 + 10 * (s.instances == 2))
+    found = machine.search()
+    shipped = defaults(2).settings
+    assert machine.measured[-2 * RUN_OFF :] == [found.settings, shipped, shipped, found.settings]
+    assert found.settings.instances == 2
+
+
+def test_a_machine_that_was_slow_in_the_beginning_does_not_make_the_shipped_settings_look_bad():
+    machine = Machine(lambda s: 100.0 if machine.now < 10 else 140.0)
+    found = machine.search()
+    assert found.settings == defaults(2).settings
+    assert found.gain == 0
+    assert found.shipped_per_s == 140
 
 
 def test_hopeless_trials_are_given_up_early_and_do_not_win():
