@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+
+from gateway.ports import Clock
+from gateway.storage.journal import FileJournal
 
 
 class ManualClock:
@@ -21,3 +26,10 @@ class ManualClock:
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+@pytest.fixture
+async def journal(tmp_path: Path, clock: Clock) -> AsyncIterator[FileJournal]:
+    opened = await FileJournal.open(tmp_path / "journal", clock)
+    yield opened
+    await opened.close()

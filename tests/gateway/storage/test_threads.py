@@ -33,6 +33,8 @@ async def test_one_thread_keeps_the_order():
 async def test_who_stops_waiting_does_not_stop_the_work():
     threads = Threads(1, "test")
     begin, done = threading.Event(), threading.Event()
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
 
     def work() -> None:
         assert begin.wait(30)
@@ -46,6 +48,7 @@ async def test_who_stops_waiting_does_not_stop_the_work():
     assert await queued
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    assert not complaints
     threads.close()
 
 
