@@ -29,7 +29,7 @@ from benchmarks.peers.generator import Generator, GeneratorError, Target
 from benchmarks.peers.wire import Wire, bestiary_grpc, bestiary_http
 from benchmarks.stack import ROOT, workshop
 from contract.priority import Priority
-from contract.tensors import ANIMALS_OUTPUTS, BOX_OUTPUTS
+from contract.tensors import SPECIES_OUTPUTS
 from tests.support.gateway_process import running_gateway
 from tests.support.triton import FakeModel, FakeTriton
 
@@ -54,12 +54,11 @@ class Figures:
 def _answer() -> bytes:
     """A reply of Triton's, binary tensors of one photo of a beagle."""
     model = FakeModel()
-    specs = [spec for spec in ANIMALS_OUTPUTS if spec.name not in BOX_OUTPUTS]
-    blobs = [model.output(spec.name) for spec in specs]
+    blobs = [model.output(spec.name) for spec in SPECIES_OUTPUTS]
     outputs = [
         {"name": spec.name, "datatype": spec.datatype, "shape": [1, *spec.shape],
          "parameters": {"binary_data_size": len(blob)}}
-        for spec, blob in zip(specs, blobs, strict=True)
+        for spec, blob in zip(SPECIES_OUTPUTS, blobs, strict=True)
     ]  # fmt: skip
     head = json.dumps({"model_name": "animals", "model_version": "1", "outputs": outputs}).encode()
     size = len(head) + sum(map(len, blobs))

@@ -36,7 +36,7 @@ from benchmarks.load import Generator, GeneratorError, Target
 from benchmarks.photos import JPEG_QUALITY, NoPhotos, PhotoSet, bytes_element
 from benchmarks.stack import PLAIN, Stack, StackError, running_stack, workshop
 from contract.options import TASKS, Task
-from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, BOX_OUTPUTS, PHOTO
+from contract.tensors import ANIMALS, ANIMALS_OUTPUTS, PHOTO, SPECIES_OUTPUTS
 from planning.curves import Cell, Curves, Profile, quantiles
 from planning.node import Setup
 from planning.simulation import closed_loop
@@ -138,7 +138,7 @@ def _cell(stack: Stack, photos: PhotoSet, task: Task, batch: int, busy: int, sec
 def _request(photos: PhotoSet, task: Task, batch: int, first: int) -> tuple[dict[str, str], bytes]:
     """Headers and body of a request as the gateway sends it (``gateway/triton/http.py``): what another way costs the
     same cores would count as time of the instances."""
-    wanted = [spec.name for spec in ANIMALS_OUTPUTS if task is not Task.SPECIES or spec.name not in BOX_OUTPUTS]
+    wanted = SPECIES_OUTPUTS if task is Task.SPECIES else ANIMALS_OUTPUTS
     chosen = [photos.photos[(first + at) % len(photos.photos)] for at in range(batch)]
     tensor = b"".join(map(bytes_element, chosen))
     asked = {
@@ -147,7 +147,7 @@ def _request(photos: PhotoSet, task: Task, batch: int, first: int) -> tuple[dict
             "name": PHOTO.name, "datatype": PHOTO.datatype, "shape": [batch, 1],
             "parameters": {"binary_data_size": len(tensor)},
         }],
-        "outputs": [{"name": name, "parameters": {"binary_data": True}} for name in wanted],
+        "outputs": [{"name": spec.name, "parameters": {"binary_data": True}} for spec in wanted],
     }  # fmt: skip
     head = json.dumps(asked).encode()
     return {"Inference-Header-Content-Length": str(len(head))}, head + tensor

@@ -178,6 +178,9 @@ ANIMALS_OUTPUTS: Final = (
 BOX_OUTPUTS: Final = frozenset(spec.name for spec in ANIMALS_OUTPUTS if spec.shape[0] == MAX_BOXES)
 """Outputs about boxes, which nobody needs for ``Task.SPECIES``."""
 
+SPECIES_OUTPUTS: Final = tuple(spec for spec in ANIMALS_OUTPUTS if spec.name not in BOX_OUTPUTS)
+"""What is asked for with ``Task.SPECIES``."""
+
 _NO_TAXON: Final = (NO_SPECIES, int(Depth.UNKNOWN))
 
 NOTHING: Final = {

@@ -13,7 +13,7 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from contract.options import Options, Task
 from contract.priority import PRIORITY, Priority
-from contract.tensors import ANIMALS_OUTPUTS, BOX_OUTPUTS, PHOTO
+from contract.tensors import ANIMALS_OUTPUTS, PHOTO, SPECIES_OUTPUTS
 from gateway.errors import BestiaryError, DeadlineExceeded
 from gateway.triton.faults import fault_of
 from gateway.triton.http import Trace, TritonHttp
@@ -34,7 +34,9 @@ READY_TIMEOUT_S: Final = 1.0
 # Messages that are the same in every request are made once.
 _INPUT: Final = pb.ModelInferRequest.InferInputTensor(name=PHOTO.name, datatype=PHOTO.datatype, shape=(1, 1))
 _OUTPUTS: Final = tuple(pb.ModelInferRequest.InferRequestedOutputTensor(name=spec.name) for spec in ANIMALS_OUTPUTS)
-_OUTPUTS_OF_SPECIES: Final = tuple(output for output in _OUTPUTS if output.name not in BOX_OUTPUTS)
+_OUTPUTS_OF_SPECIES: Final = tuple(
+    pb.ModelInferRequest.InferRequestedOutputTensor(name=spec.name) for spec in SPECIES_OUTPUTS
+)
 
 
 class TritonClient:

@@ -19,7 +19,7 @@ import httptools
 
 from contract.options import Options, Task
 from contract.priority import PRIORITY, Priority
-from contract.tensors import ANIMALS_OUTPUTS, BOX_OUTPUTS, PHOTO, TensorSpec
+from contract.tensors import ANIMALS_OUTPUTS, PHOTO, SPECIES_OUTPUTS, TensorSpec
 from gateway.errors import BestiaryError, DeadlineExceeded, ModelFailed, ModelUnavailable
 from gateway.triton.faults import fault_of
 
@@ -43,7 +43,7 @@ def _wanted(specs: Sequence[TensorSpec]) -> str:
 
 
 _OUTPUTS: Final = _wanted(ANIMALS_OUTPUTS)
-_OUTPUTS_OF_SPECIES: Final = _wanted([spec for spec in ANIMALS_OUTPUTS if spec.name not in BOX_OUTPUTS])
+_OUTPUTS_OF_SPECIES: Final = _wanted(SPECIES_OUTPUTS)
 
 
 class TritonHttp:
